@@ -3,11 +3,11 @@
 Knows the rules of segments and their percent-encoding. Does not know git, nor how wide directories are split:
 only that `~0` … `~f` are bucket names, and which digits a name has.
 
-Law: `parse_leaf(leaf_name(s)) == s` and `parse_directory(directory_name(s)) == s` for every legal segment, so no
-two segments share a name; and a name in a tree is a key's if and only if encoding its decoding gives it back.
+Law: `parse_leaf(leaf_name(s)) == s` and `parse_directory(directory_name(s)) == s` for every legal segment, so
+no two segments share a name; and a name in a tree is a key's if and only if encoding its decoding gives it back.
 
-The encoding keeps names that every file system takes and that git's own checks (fsck, protectNTFS, protectHFS)
-let pass: what some system would read as something else is written as %XX.
+What some file system would read as something else is written as %XX, so that every name can be checked out and
+passes git's own checks (fsck, protectNTFS, protectHFS).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _SUFFIX = SUFFIX.encode()
 _CACHED = 1 << 13
 _SHOWN = 60
 
-# Each alternative is one character that is written as %XX. Case-blind for ASCII letters alone: K (U+212A) is no k.
+# Each alternative is one character that is written as %XX. Case-blind for ASCII alone: U+212A is no k.
 _ANYWHERE = r'[%\\:*?"<>|~\u200c-\u200f\u202a-\u202e\u206a-\u206f\ufeff]'
 _LEADING_DOT = r"\A\."
 _LAST_DOT_OR_SPACE = r"[. ]\Z"
@@ -50,7 +50,7 @@ _HINTS = {
 
 
 def check_key(key: object, *, writing: bool = True) -> tuple[str, ...]:
-    """The segments of `key`; InvalidKeyError if it is none. Whether the text is NFC is judged only when writing."""
+    """The segments of `key`; InvalidKeyError if it is none. NFC is asked for only when writing."""
     if not isinstance(key, str):
         raise _refusal("key", "", "", f"a key is text, not {type(key).__name__}")
     if len(key) > MAX_KEY_BYTES:
@@ -59,7 +59,7 @@ def check_key(key: object, *, writing: bool = True) -> tuple[str, ...]:
 
 
 def check_namespace(name: object, *, writing: bool = True) -> str:
-    """`name` itself, if it is one legal segment; when writing, names that begin with "gitmem" are refused too."""
+    """`name` itself, if it is one legal segment; names that begin with "gitmem" are refused when writing."""
     if not isinstance(name, str):
         raise _refusal("namespace", "", "", f"a namespace is text, not {type(name).__name__}")
     if len(name) > MAX_SEGMENT_BYTES:
@@ -96,7 +96,7 @@ def parse_directory(name: bytes) -> str | None:
 def parse_path(path: bytes) -> tuple[str, str] | None:
     """The (namespace, key) whose value lies at `path` of a tree; None if the path is foreign.
 
-    Buckets in the path are accepted wherever they are the right ones for the name that follows, needed or not.
+    Buckets are accepted wherever they are the right ones for the name that follows, needed or not.
     """
     segments: list[str] = []
     buckets = ""
@@ -209,7 +209,9 @@ def _lies_in(segment: str, buckets: str) -> bool:
 def _refusal(kind: str, text: str, segment: str, reason: str) -> InvalidKeyError:
     part = f", segment {_shown(segment)}" if segment and segment != text else ""
     message = f"invalid {kind} {_shown(text)}{part}: {reason}"
-    return InvalidKeyError(message, hint=_HINTS[kind], key=_bounded(text), segment=_bounded(segment), reason=reason)
+    return InvalidKeyError(
+        message, hint=_HINTS[kind], key=_bounded(text), segment=_bounded(segment), reason=reason
+    )
 
 
 def _bounded(text: str) -> str:
