@@ -16,7 +16,8 @@ def command(text: str, name: str) -> str:
     """The block's lines; an error unless there is exactly one."""
     blocks = re.findall(rf"^<!-- command: {re.escape(name)} -->\n```sh\n(.*?)^```$", text, re.M | re.S)
     if len(blocks) != 1:
-        raise SystemExit(f"error: README.md has {len(blocks)} blocks marked <!-- command: {name} -->, not one")
+        marked = f"<!-- command: {name} -->"
+        raise SystemExit(f"error: README.md has {len(blocks)} sh blocks after a line {marked}, not one")
     return str(blocks[0])
 
 

@@ -1,0 +1,137 @@
+"""gitmem: shared memory for teams of AI agents, kept in git.
+
+A namespace and a key name one JSON file in a bare git repository. Every store is a commit, versions are
+commit history, search is a glob over paths; what was acknowledged is never lost, and a person can read all
+of it with plain git. `FORMAT.md` beside this file says how a memory lies on the disk.
+
+    from gitmem import Memory
+
+    memory = Memory.open(agent="researcher")
+    memory.store("swarm/researcher/status", {"state": "working"})
+    memory.retrieve("swarm/researcher/status")
+
+The house: a module imports only from modules on earlier lines (a test reads the imports). The names below are
+imported when they are first used, so `import gitmem` costs nothing.
+
+    ground: pure; no files, no clock, no git
+        errors        the error tree, drawn in its docstring; fields and a hint
+        codec         JSON value <-> canonical bytes
+        pointers      RFC 6901: a place inside a value
+        patches       RFC 7396 and RFC 6902: a value and a patch -> a new value
+        members       what differs between two values, member by member
+        keys          namespace and key rules; key <-> path segments
+        layout        wide directories: which bucket, when to split
+        globs         pattern -> matcher and literal prefix
+        policy        gitmem.toml <-> limits and defaults
+        provenance    who, why, in which session <-> commit message
+    first floor: git
+        packs         reading git's pack files
+        gitobject     the bytes of blobs, trees and commits <-> values
+        loose         reading and writing loose objects
+        objects       all objects of a repository, cached by object id
+        trees         keys <-> tree objects, in both shapes of a directory
+        repository    place, head, publish (compare-and-swap, locks)
+        packing       when and how loose objects become packs
+        index         the derived history index (sqlite3)
+    second floor: memory
+        entries       Entry and ABSENT: a value and where it was read
+        reader        retrieve, entry, list, search over one snapshot
+        history       Version, Change; history, log, diff, blame
+        transaction   staged edits; the one write path
+        memory        Memory: open, bind, verbs
+    third floor: reach
+        exchange      import and export, other tools' files among them
+        maintenance   expiry sweeps, doctor
+    doors: they translate, they do not decide
+        environment   a memory as the environment describes it, for Python agents
+        cli           the command line, one file per family of commands
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False  # type checkers take this name for true; importing `typing` for it would cost time
+if TYPE_CHECKING:
+    from gitmem.entries import ABSENT, Entry
+    from gitmem.environment import from_environment
+    from gitmem.errors import (
+        ConflictError,
+        ContentionError,
+        ContractError,
+        CorruptValueError,
+        FormatError,
+        GateRejectedError,
+        GitmemError,
+        InvalidKeyError,
+        InvalidPatternError,
+        InvalidPlanError,
+        InvalidPolicyError,
+        InvalidValueError,
+        KeyExistsError,
+        MergeConflictError,
+        MissingKeyError,
+        NotAMemoryError,
+        RemoteError,
+        StaleError,
+        StorageError,
+        UnknownRevisionError,
+        WaitTimeoutError,
+        WriteIdError,
+    )
+    from gitmem.history import Change, Version
+    from gitmem.memory import Memory
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "ABSENT",
+    "Change",
+    "ConflictError",
+    "ContentionError",
+    "ContractError",
+    "CorruptValueError",
+    "Entry",
+    "FormatError",
+    "GateRejectedError",
+    "GitmemError",
+    "InvalidKeyError",
+    "InvalidPatternError",
+    "InvalidPlanError",
+    "InvalidPolicyError",
+    "InvalidValueError",
+    "KeyExistsError",
+    "Memory",
+    "MergeConflictError",
+    "MissingKeyError",
+    "NotAMemoryError",
+    "RemoteError",
+    "StaleError",
+    "StorageError",
+    "UnknownRevisionError",
+    "Version",
+    "WaitTimeoutError",
+    "WriteIdError",
+    "from_environment",
+]
+
+_ROOMS = {
+    "ABSENT": "entries",
+    "Change": "history",
+    "Entry": "entries",
+    "Memory": "memory",
+    "Version": "history",
+    "from_environment": "environment",
+}  # every other public name is an error
+
+
+def __getattr__(name: str) -> object:
+    if name not in __all__:
+        raise AttributeError(f"module 'gitmem' has no attribute {name!r}")
+    from importlib import import_module
+
+    found: object = getattr(import_module(f"gitmem.{_ROOMS.get(name, 'errors')}"), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
