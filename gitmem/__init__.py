@@ -29,9 +29,16 @@ imported when they are first used, so `import gitmem` costs nothing.
         gitobject     the bytes of blobs, trees and commits <-> values
         loose         reading and writing loose objects
         objects       all objects of a repository, cached by object id
+        packfile      writing pack files, similar objects as deltas
+        storedpack    reading a pack from end to end, to copy it or to check it
         trees         keys <-> tree objects, in both shapes of a directory
-        repository    place, head, publish (compare-and-swap, locks)
+        editing       new blobs for some keys -> new trees in their canonical shape
+        place         where a memory lies; laying its first stones
+        locking       the memory's lock, for fairness and speed
+        refs          branches; moving one by compare-and-swap
+        repository    all of it as one: place, head, objects, publish
         packing       when and how loose objects become packs
+        ancestry      which commit is an ancestor of which
         index         the derived history index (sqlite3)
     second floor: memory
         entries       Entry and ABSENT: a value and where it was read

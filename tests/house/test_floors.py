@@ -31,7 +31,7 @@ each_source = pytest.mark.parametrize("path", SOURCES, ids=name_of)
 LIBRARIES = {
     "click": {"cli"},
     "dulwich": {*FLOOR["first floor"], "maintenance"},
-    "filelock": {"repository"},
+    "filelock": {"locking"},
     "sqlite3": {"index", "exchange"},
 }
 IMPURE = {"io", "os", "pathlib", "random", "shutil", "socket", "subprocess", "tempfile", "threading", "time"}
