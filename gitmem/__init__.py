@@ -38,12 +38,13 @@ imported when they are first used, so `import gitmem` costs nothing.
         refs          branches; moving one by compare-and-swap
         repository    all of it as one: place, head, objects, publish
         packing       when and how loose objects become packs
-        ancestry      which commit is an ancestor of which
         index         the derived history index (sqlite3)
     second floor: memory
-        entries       Entry and ABSENT: a value and where it was read
+        entries       Entry, Version, Change: what the verbs give
+        vault         what all views of one memory share: repository, index, caches
         reader        retrieve, entry, list, search over one snapshot
-        history       Version, Change; history, log, diff, blame
+        revisions     what names the past -> a commit, or a key's token
+        history       history, log, diff, blame
         transaction   staged edits; the one write path
         memory        Memory: open, bind, verbs
     third floor: reach
@@ -58,7 +59,7 @@ from __future__ import annotations
 
 TYPE_CHECKING = False  # type checkers take this name for true; importing `typing` for it would cost time
 if TYPE_CHECKING:
-    from gitmem.entries import ABSENT, Entry
+    from gitmem.entries import ABSENT, Change, Entry, Version
     from gitmem.environment import from_environment
     from gitmem.errors import (
         ConflictError,
@@ -84,7 +85,6 @@ if TYPE_CHECKING:
         WaitTimeoutError,
         WriteIdError,
     )
-    from gitmem.history import Change, Version
     from gitmem.memory import Memory
 
 __version__ = "0.1.0"
@@ -122,10 +122,10 @@ __all__ = [
 
 _ROOMS = {
     "ABSENT": "entries",
-    "Change": "history",
+    "Change": "entries",
     "Entry": "entries",
     "Memory": "memory",
-    "Version": "history",
+    "Version": "entries",
     "from_environment": "environment",
 }  # every other public name is an error
 

@@ -43,11 +43,10 @@ FLOORS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "refs",
             "repository",
             "packing",
-            "ancestry",
             "index",
         ),
     ),
-    ("second floor", ("entries", "reader", "history", "transaction", "memory")),
+    ("second floor", ("entries", "vault", "reader", "revisions", "history", "transaction", "memory")),
     ("third floor", ("exchange", "maintenance")),
     ("doors", ("environment", "cli")),
 )

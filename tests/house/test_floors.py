@@ -130,7 +130,8 @@ def test_the_ground_is_pure(path) -> None:
 @each_source
 def test_a_file_is_one_idea(path) -> None:
     """A file that passes 400 lines is two ideas."""
-    assert len(path.read_text("utf-8").splitlines()) < 400
+    lines = path.read_text("utf-8").count("\n")
+    assert lines < 400
 
 
 @each_source
