@@ -133,7 +133,7 @@ def _parse(pattern: object) -> _Sequence:
             _refuse(pattern, _MALFORMED[found[0]])
         elif kind == "open":
             open_groups.append([[]])
-            if len(open_groups) > MAX_NESTING:
+            if len(open_groups) > MAX_NESTING + 1:
                 _refuse(pattern, f"more than {MAX_NESTING} braces lie inside each other")
         elif kind == "separator" and inside:
             open_groups[-1].append([])

@@ -3,11 +3,12 @@
 Knows the rules of segments and their percent-encoding. Does not know git, nor how wide directories are split:
 only that `~0` … `~f` are bucket names, and which digits a name has.
 
-Law: `parse_leaf(leaf_name(s)) == s` and `parse_directory(directory_name(s)) == s` for every legal segment, so
-no two segments share a name; and a name in a tree is a key's if and only if encoding its decoding gives it back.
+Law: `parse_leaf(leaf_name(s)) == s` and `parse_directory(directory_name(s)) == s` for every legal segment,
+so no two segments share a name; and a name in a tree is a key's if and only if encoding its decoding gives
+it back.
 
-What some file system would read as something else is written as %XX, so that every name can be checked out and
-passes git's own checks (fsck, protectNTFS, protectHFS).
+What some file system would read as something else is written as %XX, so that every name can be checked out
+and passes git's own checks (fsck, protectNTFS, protectHFS).
 """
 
 from __future__ import annotations

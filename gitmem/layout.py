@@ -3,9 +3,10 @@
 Knows decoded names and counts. Does not know git: `trees` gives these rules their tree objects.
 
 Law: the shape of a directory is a pure function of the set of its entries, whatever the order of writing.
-An entry is a decoded name directly below, with whether it is a directory: a file and a directory of one name are
-two entries of one bucket. More than LIMIT entries are split by the first hex digit of sha256 over the name, a
-bucket of more than LIMIT by the next digit, and so on. Foreign names are no entries: they neither count nor move.
+An entry is a decoded name directly below, with whether it is a directory: a file and a directory of one
+name are two entries of one bucket. More than LIMIT entries are split by the first hex digit of sha256 over
+the name, a bucket of more than LIMIT by the next digit, and so on. Foreign names are no entries: they
+neither count nor move.
 """
 
 from __future__ import annotations

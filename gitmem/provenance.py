@@ -2,10 +2,10 @@
 
 Knows git's form of trailers. Does not know what a commit changed: keys are never read out of messages.
 
-Law: `parse(compose(subject, trailers))` gives back the subject and the trailers, whatever text a caller chose,
-and git's own reading of the message agrees. Hence no caller's text can forge a trailer or a header: text that
-could (control characters, angle brackets in names) is refused, the subject is one line, git never takes the
-title for trailers, and one trailer of ours always follows it.
+Law: `parse(compose(subject, trailers))` gives back the subject and the trailers, whatever text a caller
+chose, and git's own reading of the message agrees. Hence no caller's text can forge a trailer or a header:
+text that could (control characters, angle brackets in names) is refused, the subject is one line, git never
+takes the title for trailers, and one trailer of ours always follows it.
 """
 
 from __future__ import annotations
@@ -26,6 +26,9 @@ _SURROGATE = re.compile(r"[\ud800-\udfff]")
 _BRACKET = re.compile(r"[<>]")
 _TOKEN = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*")
 _TRAILER = re.compile(r"([A-Za-z0-9-]+)[ \t]*:(.*)", re.DOTALL)
+_SCISSORS = (
+    " ------------------------ >8 ------------------------"  # after a comment sign, git reads no further
+)
 _BLANKS = " \t\r"  # what git takes for a blank; Unicode knows more
 
 
@@ -50,7 +53,10 @@ def check_name(name: object, *, kind: str) -> str:
 
 def check_message(text: object) -> str:
     """`text` itself, if it can be a commit's subject: one line, not blank; else InvalidValueError."""
-    return _one_line(text, "message")
+    subject = _one_line(text, "message")
+    if subject.endswith(_SCISSORS):
+        raise _refusal("message", subject, "git cuts a message off at this line")
+    return subject
 
 
 def compose(subject: str, trailers: Sequence[tuple[str, str]]) -> str:
@@ -73,8 +79,8 @@ def parse(message: str) -> tuple[str, dict[str, str]]:
     while start and not _is_blank(lines[start - 1]):
         start -= 1
     trailers = _trailers(lines[start:])
-    text = "\n".join(lines[:start]).rstrip("\n")
-    return (text, trailers) if trailers and text.strip() else (message.rstrip("\n"), {})
+    text = "\n".join(lines[:start]).rstrip("\r\n")
+    return (text, trailers) if trailers and text.strip(_BLANKS + "\n") else (message.rstrip("\r\n"), {})
 
 
 def agent_of(message: str, author_name: str) -> str:
