@@ -1,0 +1,185 @@
+"""The past of keys: history, log, diff, blame.
+
+Knows versions and commits through the index; writes nothing.
+Law: what it says follows from the commits alone, and is the same on every clone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from gitmem import trees
+from gitmem.entries import ABSENT, Change, CommitRecord, Version, operation_of
+from gitmem.errors import CorruptValueError
+from gitmem.globs import compile_glob
+from gitmem.members import leaves
+from gitmem.provenance import parse
+from gitmem.reader import Reader
+from gitmem.vault import Snapshot, Vault
+
+if TYPE_CHECKING:
+    from gitmem.index import VersionRow
+    from gitmem.objects import Oid
+
+__all__ = ["Change", "CommitRecord", "Version", "blame", "commits", "diff", "reader_at", "versions"]
+
+
+def reader_at(vault: Vault, oid: Oid) -> Reader:
+    """The past at a commit; its own committer time judges expiry."""
+    snapshot = vault.snapshot(oid)
+    time = datetime.fromtimestamp(snapshot.commit.committer.time, UTC)
+    return Reader(vault, snapshot, now=lambda: time)
+
+
+def versions(reader: Reader, namespace: str, key: str) -> Iterator[Version]:
+    """The versions of a key, newest first; deletions are versions too."""
+    vault, snapshot = reader.vault, reader.snapshot
+    for row in vault.indexed(snapshot).versions(snapshot.oid, namespace, key):
+        yield as_version(vault, snapshot, namespace, key, row)
+
+
+def as_version(vault: Vault, snapshot: Snapshot, namespace: str, key: str, row: VersionRow) -> Version:
+    """One row of the index as a version, its value read."""
+    index = vault.index
+    facts = index.facts(row.revision)
+    there = vault.snapshot(row.revision)
+    expiry = None if there.expires is None else trees.lookup(vault.objects, there.expires, namespace, key)
+    before = index.parent_tokens(row.revision, namespace, key)
+    existed = any(parent.blob is not None for parent in before)
+    value = ABSENT if row.blob is None else vault.value(row.blob, namespace, key, snapshot.root)
+    return Version(
+        value=value,
+        namespace=namespace,
+        key=key,
+        version=row.version,
+        revision=row.revision.hex(),
+        snapshot=snapshot.oid.hex(),
+        agent=facts.agent,
+        session=facts.session,
+        time=datetime.fromtimestamp(facts.time, UTC),
+        expires=None if expiry is None else vault.instant(expiry, namespace, key),
+        operation=operation_of(existed or None, row.blob),
+    )
+
+
+def diff(before: Reader, after: Reader, wanted: Callable[[str, str], bool]) -> list[Change]:
+    """The keys whose value differs between two readers, sorted; expired keys count as absent on their side."""
+    candidates = set(trees.changed(before.vault.objects, before.snapshot.root, after.snapshot.root))
+    if before.snapshot.expires is not None or after.snapshot.expires is not None:
+        candidates.update(before.expired_keys(), after.expired_keys())
+    changes = []
+    for namespace, key in sorted(candidates):
+        if not wanted(namespace, key):
+            continue
+        old, new = before.blob(namespace, key), after.blob(namespace, key)
+        if old != new:
+            changes.append(_change(before.vault, namespace, key, old, new, after.snapshot.root))
+    return changes
+
+
+def _change(vault: Vault, namespace: str, key: str, old: Oid | None, new: Oid | None, root: Oid) -> Change:
+    """Two blobs as a change; a file that is no value shows as absent, so that one key does not hide a log."""
+    values = []
+    for blob in (old, new):
+        try:
+            values.append(ABSENT if blob is None else vault.value(blob, namespace, key, root))
+        except CorruptValueError:
+            values.append(ABSENT)
+    return Change(namespace, key, operation_of(old, new), *values)
+
+
+def wanted(namespace: str | None, pattern: str | None) -> Callable[[str, str], bool]:
+    """A test of (namespace, key); None for any."""
+    glob = None if pattern is None else compile_glob(pattern)
+
+    def test(name: str, key: str) -> bool:
+        return (namespace is None or name == namespace) and (glob is None or glob.matches(key))
+
+    return test
+
+
+def commits(
+    reader: Reader,
+    *,
+    session: str | None,
+    agent: str | None,
+    since: Oid | None,
+    namespace: str | None,
+    pattern: str | None,
+) -> Iterator[CommitRecord]:
+    """The commits up to this snapshot, newest first, with the keys each changed (against its first parent).
+
+    With a namespace or a pattern: those that changed a matching key, and only these changes.
+    """
+    vault, snapshot = reader.vault, reader.snapshot
+    index = vault.indexed(snapshot)
+    if since is not None:
+        index.catch_up(since)
+    test = wanted(namespace, pattern)
+    filtered = namespace is not None or pattern is not None
+    for oid in index.log(snapshot.oid, session=session, agent=agent, since=since):
+        record = _record(vault, oid, test)
+        if record.changes or not filtered:
+            yield record
+
+
+def _record(vault: Vault, oid: Oid, test: Callable[[str, str], bool]) -> CommitRecord:
+    snapshot = vault.snapshot(oid)
+    commit = snapshot.commit
+    facts = vault.index.facts(oid)
+    before = vault.objects.commit(commit.parents[0]).tree if commit.parents else None
+    changes = []
+    for (namespace, key), (old, new) in sorted(trees.changed(vault.objects, before, commit.tree).items()):
+        if test(namespace, key):
+            changes.append(_change(vault, namespace, key, old, new, commit.tree))
+    return CommitRecord(
+        revision=oid.hex(),
+        parents=tuple(parent.hex() for parent in commit.parents),
+        agent=facts.agent,
+        session=facts.session,
+        time=datetime.fromtimestamp(facts.time, UTC),
+        message=parse(commit.message)[0],
+        changes=tuple(changes),
+    )
+
+
+def blame(reader: Reader, namespace: str, key: str) -> dict[str, Version]:
+    """For each member inside the value (a scalar, or an empty list or object): the version that last changed it.
+
+    As `git blame` does with lines: a member that a parent version has too is the parent's.
+    """
+    vault, snapshot = reader.vault, reader.snapshot
+    token = reader.token(namespace, key)
+    blob = reader.blob(namespace, key)
+    if token is None or blob is None:
+        raise reader.missing(namespace, key)
+    index = vault.index
+    found: dict[str, VersionRow] = {}
+    members = _members(reader, token, namespace, key)
+    waiting: dict[int, tuple[VersionRow, dict[str, Any]]] = {token.ord: (token, members)}
+    while waiting:
+        row, open_members = waiting.pop(max(waiting))
+        for parent in index.parent_tokens(row.revision, namespace, key):
+            theirs = _members(reader, parent, namespace, key)
+            same = {at: value for at, value in open_members.items() if at in theirs and _same(theirs[at], value)}
+            if same:
+                known = waiting.get(parent.ord, (parent, {}))[1]
+                waiting[parent.ord] = (parent, known | same)
+                open_members = {at: value for at, value in open_members.items() if at not in same}
+        found.update((at, row) for at in open_members)
+    cache = {row.revision: as_version(vault, snapshot, namespace, key, row) for row in found.values()}
+    return {at: cache[found[at].revision] for at in members}
+
+
+def _members(reader: Reader, row: VersionRow, namespace: str, key: str) -> dict[str, Any]:
+    if row.blob is None:
+        return {}
+    return dict(leaves(reader.vault.value(row.blob, namespace, key, reader.snapshot.root)))
+
+
+def _same(one: Any, other: Any) -> bool:
+    from gitmem.codec import equal
+
+    return equal(one, other)

@@ -1,0 +1,137 @@
+"""The memory's lock: one writer at a time, in the order of coming. For fairness and speed; not for correctness.
+
+Knows one lock file; does not know what it protects (the compare-and-swap of `refs` protects itself).
+Law: the kernel gives the lock back when its holder dies, whatever killed it: no pids, no ages.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from gitmem.errors import ContentionError, StorageError
+from gitmem.loose import storage_error
+
+try:
+    import fcntl
+except ImportError:  # a system without flock
+    fcntl = None  # type: ignore[assignment]
+
+TIMEOUT = 60.0
+_held = threading.local()
+
+
+@contextmanager
+def exclusive(path: str, *, timeout: float = TIMEOUT) -> Iterator[None]:
+    """Hold the lock of the file at `path`; ContentionError after `timeout` seconds, or if this thread holds it.
+
+    StorageError where the file system has no locks.
+    """
+    mine: set[str] = _held.__dict__.setdefault("paths", set())
+    if path in mine:
+        raise ContentionError(
+            "a write began inside another write of the same thread",
+            hint="a function given to update() must be pure: let it return the new value, and write afterwards",
+            path=path,
+            age=None,
+        )
+    release = (_flock if fcntl is not None else _filelock)(path, timeout)
+    mine.add(path)
+    try:
+        yield
+    finally:
+        mine.discard(path)
+        release()
+
+
+@contextmanager
+def exclusive_or_none(path: str) -> Iterator[bool]:
+    """Try once: True while the lock is held, False if somebody else has it."""
+    try:
+        release = (_flock if fcntl is not None else _filelock)(path, 0)
+    except ContentionError:
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        release()
+
+
+def _flock(path: str, timeout: float) -> Callable[[], None]:
+    """A blocking flock: polling locks were measured to be unfair. The wait is a thread's, so that it can end."""
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise storage_error(error, path) from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        _wait(descriptor, path, timeout)
+    except OSError as error:
+        os.close(descriptor)
+        raise _no_locks(error, path) from error
+    return lambda: os.close(descriptor)
+
+
+def _wait(descriptor: int, path: str, timeout: float) -> None:
+    """Block in a thread of its own; on a time-out that thread gives the lock back as soon as it gets it."""
+    state = threading.Lock()
+    outcome: list[str] = ["waiting"]
+
+    def block() -> None:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            got = "held"
+        except OSError:
+            got = "failed"
+        with state:
+            abandoned = outcome[0] == "abandoned"
+            outcome[0] = got
+        if abandoned:
+            os.close(descriptor)
+
+    thread = threading.Thread(target=block, name="gitmem-lock", daemon=True)
+    if timeout > 0:
+        thread.start()
+        thread.join(timeout)
+        with state:
+            if outcome[0] == "held":
+                return
+            if outcome[0] == "waiting":
+                outcome[0] = "abandoned"
+    if outcome[0] != "abandoned":
+        os.close(descriptor)
+    raise _busy(path, timeout)
+
+
+def _filelock(path: str, timeout: float) -> Callable[[], None]:
+    from filelock import FileLock, SoftFileLock, Timeout
+
+    lock = FileLock(path, timeout=timeout, poll_interval=0.001)
+    if type(lock).__name__ == SoftFileLock.__name__:
+        raise _no_locks(OSError("only a pid file would be possible"), path)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise _busy(path, timeout) from None
+    return lock.release
+
+
+def _busy(path: str, timeout: float) -> ContentionError:
+    return ContentionError(
+        f"the lock {path} could not be had in {timeout:g} seconds",
+        hint="another process is writing or is stopped; try again, or look with `fuser` who holds it",
+        path=path,
+        age=None,
+    )
+
+
+def _no_locks(error: OSError, path: str) -> StorageError:
+    return StorageError(
+        f"{path}: this file system has no locks ({error.strerror or error})",
+        hint="keep the memory on a local disk and share it with `gitmem sync`",
+        path=path,
+    )

@@ -1,0 +1,98 @@
+"""One file on the disk: a loose object read, written whole or not at all, and brought to the disk.
+
+Knows files; does not know caches, packs or branches.
+Law: a loose object appears under its name complete, or not at all.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import zlib
+
+from gitmem.errors import StorageError
+from gitmem.gitobject import hash_object
+from gitmem.packs import Oid, TooBig
+
+
+def storage_error(error: OSError, path: str) -> StorageError:
+    """What a refused system call means to the caller, with the next step."""
+    hints = {
+        errno.ENOSPC: "the disk is full: free some space, or run `gitmem gc`; nothing was lost",
+        errno.EDQUOT: "the disk quota is used up: free some space; nothing was lost",
+        errno.EROFS: "the file system is read-only: reading works, writing needs it writable",
+        errno.EACCES: "the memory is not writable for this user: check the folder's owner and mode",
+        errno.EPERM: "the memory is not writable for this user: check the folder's owner and mode",
+    }
+    where = error.filename or path
+    return StorageError(
+        f"{where}: {error.strerror}", hint=hints.get(error.errno or 0, "run `gitmem doctor`"), path=str(where)
+    )
+
+
+def sync_path(path: str) -> None:
+    """fsync a file or a folder."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def inflate_loose(oid: Oid, packed: bytes, limit: int | None) -> tuple[str, bytes]:
+    inflater = zlib.decompressobj()
+    start = inflater.decompress(packed, 8192)
+    header, found, body = start.partition(b"\0")
+    kind, _, digits = header.partition(b" ")
+    size = int(digits) if found and digits.isdigit() else -1
+    if size < 0 or kind not in (b"blob", b"tree", b"commit", b"tag"):
+        raise ValueError("its header is not that of an object")
+    if limit is not None and size > limit:
+        raise TooBig(size)
+    if inflater.unconsumed_tail:
+        body += inflater.decompress(inflater.unconsumed_tail, size + 1 - len(body))
+    if len(body) != size or hash_object(kind.decode(), body) != oid:
+        raise ValueError("its content does not match its id")
+    return kind.decode(), body
+
+
+def deflate(body: bytes) -> bytes:
+    """Deflate as git reads it, with a small window for small bodies: zlib's set-up costs more than they do."""
+    if len(body) > 4096:
+        return zlib.compress(body, 1)
+    deflater = zlib.compressobj(1, zlib.DEFLATED, 12, 5)
+    return deflater.compress(body) + deflater.flush()
+
+
+def write_loose(path: str, kind: str, body: bytes) -> None:
+    packed = deflate(b"%s %d\0%s" % (kind.encode(), len(body), body))
+    temporary = f"{path[:-38]}tmp_obj_{os.urandom(6).hex()}"
+    for attempt in range(10):
+        try:
+            _create(temporary, packed)
+            os.rename(temporary, path)
+            return
+        except FileNotFoundError:
+            if attempt == 9:
+                raise
+            os.makedirs(path[:-39], exist_ok=True)  # a gc may remove the empty folder again before we rename
+        except OSError:
+            discard(temporary)
+            raise
+
+
+def _create(path: str, content: bytes) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o444)
+    try:
+        view = memoryview(content)
+        while view:
+            view = view[os.write(descriptor, view) :]
+    finally:
+        os.close(descriptor)
+
+
+def discard(path: str) -> None:
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        pass

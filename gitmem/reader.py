@@ -1,0 +1,249 @@
+"""Reading one snapshot: retrieve, entry, list, namespaces, search.
+
+Knows one commit and an instant that judges expiry; takes no lock and writes nothing.
+Law: every answer is that of one commit; an expired key is absent to every verb.
+"""
+
+from __future__ import annotations
+
+import builtins
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from itertools import groupby, islice
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any
+
+from gitmem import trees
+from gitmem.entries import ABSENT, Entry
+from gitmem.errors import MissingKeyError
+from gitmem.globs import compile_glob
+from gitmem.keys import check_key, check_namespace
+from gitmem.vault import Clock, Snapshot, Vault
+
+if TYPE_CHECKING:
+    from gitmem.index import VersionRow
+    from gitmem.objects import Oid
+
+_BATCH = 500
+
+
+class Reader:
+    """The keys at one snapshot. Cheap to make: what it reads is kept in the vault."""
+
+    def __init__(self, vault: Vault, snapshot: Snapshot, *, now: Clock) -> None:
+        """`now` judges expiry: the clock for the present, the commit's own time for the past."""
+        self.vault = vault
+        self.snapshot = snapshot
+        self._now = now
+        self._blobs: dict[tuple[str, str], Oid | None] = {}
+        self._about: dict[tuple[str, str], tuple[Any, ...]] = {}
+        self._expired: dict[str, list[tuple[str, datetime]]] = {}
+
+    # --- one key ---
+
+    def retrieve(self, namespace: str, key: str) -> Any:
+        """The value, or ABSENT."""
+        blob = self.blob(namespace, key)
+        if blob is None:
+            return ABSENT
+        return self.vault.value(blob, namespace, key, self.snapshot.root)
+
+    def entry(self, namespace: str, key: str) -> Entry | None:
+        """The value and where it was read, or None."""
+        blob = self.blob(namespace, key)
+        if blob is None:
+            return None
+        value = self.vault.value(blob, namespace, key, self.snapshot.root)
+        about = self._about.get((namespace, key))
+        if about is None:
+            row = self.token(namespace, key)
+            if row is None:
+                raise AssertionError(f"{namespace}/{key} is in the tree, but no commit brought it")
+            about = self._about[namespace, key] = self._describe(namespace, key, row)
+        return Entry(value, *about)
+
+    def blob(self, namespace: str, key: str) -> Oid | None:
+        """The blob of a key that is there and has not expired."""
+        try:
+            found = self._blobs[namespace, key]
+        except KeyError:
+            found = self.stored(namespace, key)
+            self._blobs[namespace, key] = found
+        if found is not None and self.snapshot.expires is not None and self.expired(namespace, key):
+            return None
+        return found
+
+    def stored(self, namespace: str, key: str) -> Oid | None:
+        """The blob of a key, expired or not."""
+        check_namespace(namespace, writing=False)
+        check_key(key, writing=False)
+        return trees.lookup(self.vault.objects, self.snapshot.root, namespace, key)
+
+    def expires(self, namespace: str, key: str) -> datetime | None:
+        """When the key expires or expired; None for never."""
+        area = self.snapshot.expires
+        if area is None:
+            return None
+        oid = trees.lookup(self.vault.objects, area, namespace, key)
+        return None if oid is None else self.vault.instant(oid, namespace, key)
+
+    def expired(self, namespace: str, key: str) -> bool:
+        """Whether the key has an expiry that has passed."""
+        instant = self.expires(namespace, key)
+        return instant is not None and instant <= self._now()
+
+    def token(self, namespace: str, key: str) -> VersionRow | None:
+        """The key's last version as of this snapshot, a deletion included; None if there never was one."""
+        return self.vault.indexed(self.snapshot).token(self.snapshot.oid, namespace, key)
+
+    def missing(self, namespace: str, key: str) -> MissingKeyError:
+        """The error for a key that is not here, with the nearest thing to try."""
+        return missing_key(self, namespace, key)
+
+    def _describe(self, namespace: str, key: str, row: VersionRow) -> tuple[Any, ...]:
+        facts = self.vault.index.facts(row.revision)
+        return (
+            namespace,
+            key,
+            row.version,
+            row.revision.hex(),
+            self.snapshot.oid.hex(),
+            facts.agent,
+            facts.session,
+            datetime.fromtimestamp(facts.time, UTC),
+            self.expires(namespace, key),
+        )
+
+    # --- many keys ---
+
+    def namespaces(self) -> builtins.list[str]:
+        """The namespaces that hold a key, sorted by code point."""
+        names = trees.namespaces(self.vault.objects, self.snapshot.root)
+        if self.snapshot.expires is None:
+            return names
+        return [name for name in names if self.keys(name)]
+
+    def keys(self, namespace: str) -> builtins.list[str]:
+        """Every key of a namespace, sorted by code point; shared: never change it."""
+        check_namespace(namespace, writing=False)
+        keys = self.vault.keys(self.snapshot, namespace)
+        gone = self._gone(namespace)
+        return [key for key in keys if key not in gone] if gone else keys
+
+    def _gone(self, namespace: str) -> set[str]:
+        """The keys of a namespace that have expired and still lie in the tree."""
+        area = self.snapshot.expires
+        if area is None:
+            return set()
+        if namespace not in self._expired:
+            instants = []
+            for key, oid in trees.keys_of(self.vault.objects, area, namespace).items():
+                instant = self.vault.instant(oid, namespace, key)
+                if instant is not None:
+                    instants.append((key, instant))
+            self._expired[namespace] = instants
+        now = self._now()
+        return {key for key, instant in self._expired[namespace] if instant <= now}
+
+    def expired_keys(self) -> builtins.list[tuple[str, str]]:
+        """(namespace, key) of everything that has expired and still lies in the tree."""
+        if self.snapshot.expires is None:
+            return []
+        names = trees.namespaces(self.vault.objects, self.snapshot.expires)
+        return [
+            (name, key) for name in names for key in sorted(self._gone(name)) if self.stored(name, key) is not None
+        ]
+
+    def list(self, namespace: str, prefix: str = "") -> builtins.list[str]:
+        """The keys that begin with `prefix` (plain text), sorted by code point."""
+        keys = self.keys(namespace)
+        if not prefix:
+            return keys.copy()
+        low = bisect_left(keys, prefix)
+        high = bisect_right(keys, prefix, low, key=lambda key: key[: len(prefix)])
+        return keys[low:high]
+
+    def search_keys(self, namespace: str, pattern: str) -> Iterator[str]:
+        """The keys that match a glob, in order. InvalidPatternError for a malformed one."""
+        return compile_glob(pattern).select(self.keys(namespace))
+
+    def search(
+        self, namespaces: Iterable[str], pattern: str, *, where: str | None, limit: int | None, offset: int
+    ) -> builtins.list[Entry]:
+        """The entries whose key matches a glob and whose value meets a JMESPath condition, in order.
+
+        A type error in the condition is no match. InvalidPatternError for a malformed glob or condition.
+        """
+        compile_glob(pattern)
+        pairs = ((name, key) for name in namespaces for key in self.search_keys(name, pattern))
+        stop = None if limit is None else offset + limit
+        if where is None:
+            return list(self.entries(islice(pairs, offset, stop)))
+        test = condition(where)
+        return list(islice((entry for entry in self.entries(pairs) if test(entry.value)), offset, stop))
+
+    def entries(self, pairs: Iterable[tuple[str, str]]) -> Iterator[Entry]:
+        """The entries of these (namespace, key) pairs that are here, read in batches."""
+        for namespace, group in groupby(pairs, itemgetter(0)):
+            keys = [key for _, key in group]
+            for start in range(0, len(keys), _BATCH):
+                yield from self._read(namespace, keys[start : start + _BATCH])
+
+    def _read(self, namespace: str, keys: builtins.list[str]) -> Iterator[Entry]:
+        unknown = [key for key in keys if (namespace, key) not in self._about]
+        if unknown:
+            rows = self.vault.indexed(self.snapshot).tokens(self.snapshot.oid, namespace, unknown)
+            for key, row in rows.items():
+                self._about[namespace, key] = self._describe(namespace, key, row)
+        for key in keys:
+            entry = self.entry(namespace, key)
+            if entry is not None:
+                yield entry
+
+
+def condition(expression: str) -> Any:
+    """A JMESPath expression as a test of a value; what it yields is true as JMESPath calls it true."""
+    import jmespath
+    from jmespath.exceptions import JMESPathError
+
+    from gitmem.errors import InvalidPatternError
+
+    try:
+        compiled = jmespath.compile(expression)
+    except JMESPathError as error:
+        reason = str(error).splitlines()[0]
+        raise InvalidPatternError(
+            f"{expression!r} is not a JMESPath expression: {reason}",
+            hint="literals stand in backquotes: success_rate > `90`, state == 'done'; see jmespath.org",
+            pattern=expression,
+            reason=reason,
+        ) from None
+
+    def test(value: Any) -> bool:
+        try:
+            result = compiled.search(value)
+        except (JMESPathError, TypeError, ValueError, ArithmeticError, RecursionError):
+            return False
+        return result not in (None, "", [], {}) and result is not False
+
+    return test
+
+
+def missing_key(reader: Reader, namespace: str, key: str) -> MissingKeyError:
+    """MissingKeyError with what may have been meant: the same key elsewhere, or one that is spelled alike."""
+    others = [
+        name for name in trees.namespaces(reader.vault.objects, reader.snapshot.root)
+        if name != namespace and reader.blob(name, key) is not None
+    ]  # fmt: skip
+    if others:
+        hint = f"there is one in namespace {others[0]!r}: name it with -n {others[0]}"
+    else:
+        from difflib import get_close_matches
+
+        keys = reader.keys(namespace)
+        close = get_close_matches(key, keys[:2000], n=1, cutoff=0.75)
+        hint = f"did you mean {close[0]!r}?" if close else "`gitmem list` shows the keys"
+    return MissingKeyError(
+        f"there is no key {key!r} in namespace {namespace!r}", hint=hint, namespace=namespace, key=key
+    )

@@ -1,0 +1,228 @@
+"""Branches: reading them, and moving one by compare-and-swap.
+
+Knows git's files backend (loose refs, packed-refs, `.lock` files); does not know what a commit holds.
+Law: `swap` moves a branch from `expected` to `new` or leaves it alone, whoever writes at the same moment: gitmem
+with or without its lock, a real `git push`, `git update-ref`, `git pack-refs`; and whatever is killed.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from pathlib import Path
+
+from gitmem.errors import ContentionError, StorageError, UnknownRevisionError
+from gitmem.loose import discard, storage_error, sync_path
+from gitmem.packs import Oid
+
+WAIT = 10.0
+"""Seconds that a foreign lock on a branch is waited for."""
+
+_DRAFT, _FREE = "publish-", "free-"
+_BAD_NAME = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|^/|/$|\.$|^\.|/\.|\.lock(/|$)|^@$|^-")
+
+
+def branch_ref(branch: str) -> str:
+    """The full name of a branch; UnknownRevisionError for a name that git would refuse."""
+    if not branch or _BAD_NAME.search(branch):
+        raise UnknownRevisionError(
+            f"{branch!r} cannot be the name of a branch", hint="see `git help check-ref-format`", revision=branch
+        )
+    return f"refs/heads/{branch}"
+
+
+class Refs:
+    """The refs of one bare repository. No answer is cached: reading one costs microseconds."""
+
+    def __init__(self, git_dir: Path, local: Path) -> None:
+        """`local` is on the same file system: a branch's lock file is made there and linked."""
+        self._git_dir = str(git_dir)
+        self._local = str(local)
+        self._paths: dict[str, str] = {}
+
+    def read(self, name: str) -> Oid | None:
+        """The object a full ref name points to: loose, else packed, else None. StorageError if it is garbled."""
+        path = self._paths.get(name) or self._paths.setdefault(name, f"{self._git_dir}/{name}")
+        try:
+            descriptor = os.open(path, os.O_RDONLY)
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+            return self._packed().get(name)
+        except OSError as error:
+            raise storage_error(error, path) from error
+        try:
+            content = os.read(descriptor, 256)
+        except IsADirectoryError:
+            return self._packed().get(name)
+        finally:
+            os.close(descriptor)
+        if len(content) == 41:
+            try:
+                return bytes.fromhex(content[:40].decode())
+            except ValueError:
+                pass
+        if content.startswith(b"ref: "):
+            return self.read(content[5:].decode(errors="replace").strip())
+        raise StorageError(
+            f"{path} is damaged: it holds no object id", hint="run `gitmem doctor --repair`", path=path
+        )
+
+    def all(self) -> dict[str, Oid]:
+        """Every ref by its full name."""
+        found = self._packed()
+        top = os.path.join(self._git_dir, "refs")
+        for folder, _, files in os.walk(top):
+            for file in files:
+                name = os.path.relpath(os.path.join(folder, file), self._git_dir).replace(os.sep, "/")
+                if not name.endswith(".lock"):
+                    oid = self.read(name)
+                    if oid is not None:
+                        found[name] = oid
+        return found
+
+    def _packed(self) -> dict[str, Oid]:
+        found: dict[str, Oid] = {}
+        try:
+            with open(os.path.join(self._git_dir, "packed-refs"), encoding="utf-8", errors="replace") as file:
+                for line in file:
+                    name, oid = line[41:].rstrip("\n"), line[:40]
+                    if line[40:41] == " " and name.startswith("refs/"):
+                        found[name] = bytes.fromhex(oid)
+        except FileNotFoundError:
+            pass
+        except (OSError, ValueError) as error:
+            raise StorageError(
+                f"packed-refs of {self._git_dir} cannot be read: {error}",
+                hint="run `git fsck` there",
+                path=self._git_dir,
+            ) from error
+        return found
+
+    def swap(
+        self, name: str, expected: Oid | None, new: Oid, *, locked: bool, durable: bool, wait: float = WAIT
+    ) -> bool:
+        """Point `name` at `new` if it still points at `expected`; False if it does not. Waits for foreign locks.
+
+        `locked`: the caller holds the memory's lock, so a lock file that one of our drafts made is a dead
+        writer's. ContentionError after `wait` seconds; StorageError when the disk refuses.
+        """
+        path = os.path.join(self._git_dir, name)
+        lock = path + ".lock"
+        draft = os.path.join(self._local, (_DRAFT if locked else _FREE) + os.urandom(8).hex())
+        try:
+            taken = False
+            try:
+                self._write_draft(draft, new, durable)
+                self._take(draft, lock, locked, wait)
+                taken = True
+                if self.read(name) != expected:
+                    return False
+                os.rename(lock, path)
+                taken = False
+            finally:
+                if taken:
+                    discard(lock)
+                discard(draft)
+            if durable:
+                sync_path(os.path.dirname(path))
+        except OSError as error:
+            raise storage_error(error, path) from error
+        return True
+
+    def _write_draft(self, draft: str, new: Oid, durable: bool) -> None:
+        for attempt in (1, 2):
+            try:
+                descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+                break
+            except FileNotFoundError:
+                if attempt == 2:
+                    raise
+                os.makedirs(self._local, mode=0o700, exist_ok=True)
+        try:
+            os.write(descriptor, new.hex().encode() + b"\n")
+            if durable:
+                os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def _take(self, draft: str, lock: str, locked: bool, wait: float) -> None:
+        """Make git's lock file by linking the finished draft: it appears whole, and its inode says whose it is."""
+        deadline = time.monotonic() + wait
+        pause = 0.0005
+        while True:
+            try:
+                os.link(draft, lock)
+                return
+            except FileExistsError:
+                if locked and self._is_dead(lock):
+                    discard(lock)
+                    continue
+            except FileNotFoundError:
+                os.makedirs(os.path.dirname(lock), exist_ok=True)
+                continue
+            except OSError:
+                if self._copy(draft, lock):
+                    return
+            if time.monotonic() > deadline:
+                raise self._busy(lock)
+            time.sleep(pause)
+            pause = min(pause * 2, 0.02)
+
+    @staticmethod
+    def _copy(draft: str, lock: str) -> bool:
+        """Where a file system has no hard links: create the lock file as git does."""
+        try:
+            descriptor = os.open(lock, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+        except FileExistsError:
+            return False
+        with open(draft, "rb") as file, open(descriptor, "wb") as copy:
+            copy.write(file.read())
+            copy.flush()
+            os.fsync(copy.fileno())
+        return True
+
+    def _is_dead(self, lock: str) -> bool:
+        """Whether a writer that held the memory's lock made this: we hold it now, so that writer is dead.
+
+        A dead writer's lock file and its draft are two links of one inode. (Two links of one inode also stay
+        where a writer died after its rename, but then the lock file's name is gone.)
+        """
+        try:
+            found = os.stat(lock)
+        except FileNotFoundError:
+            return True
+        if found.st_nlink < 2:
+            return False
+        for name in os.listdir(self._local):
+            if name.startswith(_DRAFT):
+                path = os.path.join(self._local, name)
+                try:
+                    draft = os.stat(path)
+                except FileNotFoundError:
+                    continue
+                if (draft.st_ino, draft.st_dev) == (found.st_ino, found.st_dev):
+                    discard(lock)
+                    discard(path)
+                    return True
+        return False
+
+    def _busy(self, lock: str) -> ContentionError:
+        try:
+            age: float | None = time.time() - os.stat(lock).st_mtime
+        except OSError:
+            age = None
+        old = f", {age:.0f} seconds old" if age is not None else ""
+        return ContentionError(
+            f"another program's lock stands in the way: {lock}{old}",
+            hint="if no git command is running there, `gitmem doctor --repair` removes it after asking",
+            path=lock,
+            age=age,
+        )
+
+    def drafts(self) -> list[str]:
+        """The files that dead or living writers left in `local/`: for `doctor`."""
+        try:
+            names = os.listdir(self._local)
+        except FileNotFoundError:
+            return []
+        return [os.path.join(self._local, name) for name in names if name.startswith((_DRAFT, _FREE))]

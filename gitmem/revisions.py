@@ -1,0 +1,148 @@
+"""Naming the past: a text, an entry or a number to a commit, or to a key's token.
+
+Knows the order of resolving: full id, ref, session, time, id prefix; `~N` and `^` go back by first parents.
+Law: what is ambiguous is refused with the candidates, never guessed.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from typing import Any
+
+from gitmem.entries import ABSENT, Entry
+from gitmem.errors import UnknownRevisionError
+from gitmem.objects import MissingObjectError, Oid
+from gitmem.reader import Reader
+from gitmem.vault import Snapshot, Vault
+
+_FULL, _PREFIX = re.compile(r"[0-9a-f]{40}\Z"), re.compile(r"[0-9a-f]{4,39}\Z")
+_BACK = re.compile(r"(.+?)((?:~\d*|\^)+)\Z", re.DOTALL)
+_STEP = re.compile(r"~(\d*)|\^")
+
+
+def resolve(vault: Vault, head: Snapshot, text: str) -> Oid:
+    """The commit that `text` names as seen from `head`; UnknownRevisionError if none or several."""
+    if not isinstance(text, str) or not text:
+        raise unknown(text, "a revision is text: an id, a branch or tag, a session, or a time")
+    found = _named(vault, head, text)
+    if found is None and (back := _BACK.match(text)):
+        start = _named(vault, head, back[1])
+        found = None if start is None else _ancestor(vault, start, back[2], text)
+    if found is None:
+        raise unknown(text, "`gitmem log` shows the revisions; a session, a tag or a time will do too")
+    return found
+
+
+def _named(vault: Vault, head: Snapshot, text: str) -> Oid | None:
+    if _FULL.match(text):
+        return _full(vault, text)
+    return _ref(vault, head, text) or _session(vault, head, text) or _time(vault, head, text) or _prefix(
+        vault, head, text
+    )
+
+
+def _full(vault: Vault, text: str) -> Oid | None:
+    try:
+        return vault.objects.commit(bytes.fromhex(text)).oid
+    except MissingObjectError:
+        return None
+
+
+def _ref(vault: Vault, head: Snapshot, text: str) -> Oid | None:
+    if text in ("HEAD", "head"):
+        return head.oid
+    for pattern in ("{}", "refs/{}", "refs/tags/{}", "refs/heads/{}", "refs/remotes/{}"):
+        name = pattern.format(text)
+        if name.startswith("refs/") and ".." not in name:
+            oid = vault.repository.refs.read(name)
+            if oid is not None:
+                return _peeled(vault, oid)
+    return None
+
+
+def _peeled(vault: Vault, oid: Oid) -> Oid:
+    """The commit behind an annotated tag."""
+    kind, body = vault.objects.read(oid, limit=1 << 24)
+    while kind == "tag":
+        oid = bytes.fromhex(body[7:47].decode("ascii"))
+        kind, body = vault.objects.read(oid, limit=1 << 24)
+    return vault.objects.commit(oid).oid
+
+
+def _session(vault: Vault, head: Snapshot, text: str) -> Oid | None:
+    return vault.indexed(head).session_head(head.oid, text)
+
+
+def parse_time(text: str) -> datetime | None:
+    """ISO 8601 to an aware datetime, UTC where it names no zone; None if it is no time. Needs a full date."""
+    if not re.match(r"\d{4}-\d\d-\d\d", text):
+        return None
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return time if time.tzinfo is not None else time.replace(tzinfo=UTC)
+
+
+def _time(vault: Vault, head: Snapshot, text: str) -> Oid | None:
+    time = parse_time(text)
+    if time is None:
+        return None
+    found = vault.indexed(head).at_time(head.oid, int(time.timestamp()))
+    if found is None:
+        raise unknown(text, "the history begins later: `gitmem log` shows from when")
+    return found
+
+
+def _prefix(vault: Vault, head: Snapshot, text: str) -> Oid | None:
+    if not _PREFIX.match(text):
+        return None
+    found = vault.indexed(head).with_prefix(head.oid, text)
+    if len(found) > 1:
+        raise ambiguous(text, found)
+    return found[0] if found else None
+
+
+def _ancestor(vault: Vault, start: Oid, steps: str, text: str) -> Oid:
+    count = sum(1 if step[1] is None or step[1] == "" else int(step[1]) for step in _STEP.finditer(steps))
+    for _ in range(count):
+        parents = vault.objects.commit(start).parents
+        if not parents:
+            raise unknown(text, "the history does not go back that far")
+        start = parents[0]
+    return start
+
+
+def expected_token(reader: Reader, namespace: str, key: str, expect: Any) -> str | None:
+    """What `expect=` means for a key: the revision of the token that must still be its last, or None for absent.
+
+    Takes an Entry, a Version, a revision, an integer version, or ABSENT. UnknownRevisionError if it names nothing.
+    """
+    if expect is ABSENT:
+        return None
+    if isinstance(expect, Entry):
+        return expect.revision
+    index = reader.vault.indexed(reader.snapshot)
+    if isinstance(expect, int) and not isinstance(expect, bool):
+        rows = index.by_number(reader.snapshot.oid, namespace, key, expect)
+        if len(rows) > 1:
+            raise ambiguous(str(expect), [row.revision for row in rows])
+        return rows[0].revision.hex() if rows else f"version {expect}"
+    oid = resolve(reader.vault, reader.snapshot, expect)
+    index.catch_up(oid)
+    row = index.token(oid, namespace, key)
+    return None if row is None else row.revision.hex()
+
+
+def ambiguous(text: str, found: list[Oid]) -> UnknownRevisionError:
+    """The error for a name that fits several commits, which it lists."""
+    names = ", ".join(oid.hex()[:12] for oid in found[:10])
+    return UnknownRevisionError(
+        f"{text!r} is ambiguous: it names {names}", hint="give more digits, or a full id", revision=text
+    )
+
+
+def unknown(text: Any, hint: str) -> UnknownRevisionError:
+    """The error for a name that fits nothing."""
+    return UnknownRevisionError(f"there is no revision {text!r}", hint=hint, revision=str(text))

@@ -1,0 +1,159 @@
+"""Several writes as one commit, or none; and what every writing verb asks of its arguments.
+
+Knows the verbs inside `with memory.transaction()`; publishing is `writing`'s.
+Law: a verb inside a transaction decides twice: at once, so that mistakes show where they are made, and again on
+the newest snapshot when the block ends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeAlias
+
+from gitmem import codec, steps
+from gitmem.entries import ABSENT, UNSET, Entry
+from gitmem.errors import InvalidKeyError, InvalidValueError
+from gitmem.globs import compile_glob
+from gitmem.keys import check_key, check_namespace
+from gitmem.stage import Stage, Step
+from gitmem.trees import KeyId
+from gitmem.vault import Vault
+
+CONFLICTS = "conflicts"
+Guard: TypeAlias = Entry | Sequence[Entry] | None
+
+
+class Arguments:
+    """What callers pass, checked: a target, a value's bytes, an expiry."""
+
+    def __init__(self, vault: Vault, namespace: str) -> None:
+        self.vault = vault
+        self.namespace = namespace
+
+    def target(self, key: str, namespace: str | None) -> KeyId:
+        """The key and its namespace; InvalidKeyError unless a caller may write it."""
+        chosen = self.namespace if namespace is None else namespace
+        check_target(chosen, key)
+        return chosen, key
+
+    def canonical(self, value: Any, root: bytes) -> bytes:
+        """A value's bytes, made once before any attempt. InvalidValueError if it is none, or too big here."""
+        return codec.encode(value, max_bytes=self.vault.policy(root).max_value_bytes)
+
+    def expiry(self, ttl: float | None) -> datetime | None:
+        """The instant a ttl names, from now."""
+        return expiry_of(ttl, self.vault.clock())
+
+
+class Transaction:
+    """The verbs inside `with memory.transaction()`. Each raises what the memory's verb of the same name raises."""
+
+    def __init__(self, arguments: Arguments, stage: Stage) -> None:
+        """`stage` is what reads inside the block see."""
+        self._arguments = arguments
+        self._stage = stage
+        self.steps: list[Step] = []
+
+    def _add(self, step: Step) -> None:
+        step(self._stage)
+        self.steps.append(step)
+
+    def store(self, key: str, value: Any, *, ttl: float | None = None, namespace: str | None = None) -> None:
+        """Stage a value; the last write wins."""
+        where = self._arguments.target(key, namespace)
+        self._add(steps.store(where, self._canonical(value), self._arguments.expiry(ttl)))
+
+    def create(self, key: str, value: Any, *, ttl: float | None = None, namespace: str | None = None) -> None:
+        """Stage a value for a key that is absent; KeyExistsError if it is not."""
+        where = self._arguments.target(key, namespace)
+        self._add(steps.create(where, self._canonical(value), self._arguments.expiry(ttl)))
+
+    def update(
+        self,
+        key: str,
+        function: Callable[[Any], Any],
+        *,
+        default: Any = UNSET,
+        namespace: str | None = None,
+    ) -> None:
+        """Stage `function(value)`; it runs at once and again when the block ends."""
+        where = self._arguments.target(key, namespace)
+        self._add(steps.update("update", where, function, default=default, seen=None))
+
+    def patch(self, key: str, patch: Any, *, default: Any = UNSET, namespace: str | None = None) -> None:
+        """Stage a change by an RFC 7396 object or an RFC 6902 list."""
+        where = self._arguments.target(key, namespace)
+        self._add(steps.update("patch", where, steps.patch(where, patch), default=default, seen=None))
+
+    def append(self, key: str, element: Any, *, at: str = "", namespace: str | None = None) -> None:
+        """Stage one more element of a list."""
+        self._add(steps.append(self._arguments.target(key, namespace), element, at))
+
+    def delete(self, *keys: str, namespace: str | None = None) -> None:
+        """Stage deletions; MissingKeyError if one of the keys is missing."""
+        self._add(steps.delete([self._arguments.target(key, namespace) for key in keys]))
+
+    def delete_matching(self, glob: str, *, namespace: str | None = None) -> None:
+        """Stage the deletion of every key that matches."""
+        self._add(steps.delete_matching(self._arguments.target("x", namespace)[0], compile_glob(glob)))
+
+    def expect(self, key: str, token: Any, *, namespace: str | None = None) -> None:
+        """Make the commit depend on a key that it need not write: StaleError unless its token is still this."""
+        chosen = self._arguments.namespace if namespace is None else namespace
+        check_namespace(chosen, writing=False)
+        check_key(key, writing=False)
+        self._add(steps.expect((chosen, key), token))
+
+    def retrieve(self, key: str, default: Any = UNSET, *, namespace: str | None = None) -> Any:
+        """The value as staged, else as it was when the block began."""
+        chosen = self._arguments.namespace if namespace is None else namespace
+        value = self._stage.value(chosen, key)
+        if value is not ABSENT:
+            return value
+        if default is UNSET:
+            raise self._stage.reader.missing(chosen, key)
+        return default
+
+    def _canonical(self, value: Any) -> bytes:
+        return self._arguments.canonical(value, self._stage.reader.snapshot.root)
+
+
+def checks(where: KeyId, expect: Any, guard: Guard) -> list[Step]:
+    """The conditions of a write: on the key itself, and on entries it does not write."""
+    made = [] if expect is UNSET else [steps.expect(where, expect)]
+    guards = [] if guard is None else [guard] if isinstance(guard, Entry) else guard
+    return made + [steps.expect((entry.namespace, entry.key), entry) for entry in guards]
+
+
+def check_target(namespace: str, key: str) -> None:
+    """InvalidKeyError unless a caller may write this key."""
+    check_namespace(namespace)
+    if namespace == CONFLICTS:
+        raise InvalidKeyError(
+            "namespace 'conflicts' is written by gitmem alone",
+            hint="read it like any other; choose another namespace to write to",
+            key=namespace,
+            segment=namespace,
+            reason="reserved",
+        )
+    check_key(key)
+
+
+def expiry_of(ttl: float | None, now: datetime) -> datetime | None:
+    """The instant a ttl names: positive seconds, fractions round up. InvalidValueError for any other."""
+    if ttl is None:
+        return None
+    seconds = ttl if isinstance(ttl, int | float) and not isinstance(ttl, bool) else 0
+    try:
+        if not seconds > 0:
+            raise OverflowError
+        instant = now.astimezone(UTC) + timedelta(seconds=float(seconds))
+    except (OverflowError, ValueError):
+        raise InvalidValueError(
+            f"ttl {ttl!r} is not a positive number of seconds",
+            hint="leave it out for a key that never expires",
+            pointer="",
+            reason="not a ttl",
+        ) from None
+    return instant if not instant.microsecond else instant.replace(microsecond=0) + timedelta(seconds=1)

@@ -1,0 +1,309 @@
+"""Keys and tree objects: which blob a key names, which keys a tree holds, what two trees differ in.
+
+Knows both shapes of a directory (flat, or split in buckets) and reads either anywhere; does not write: `editing`
+does. A logical directory is what a key's segment names; a node is one tree object of it (itself or a bucket).
+Law: a key has at most one value. Where another tool left two files for one key, the one at the canonical path
+counts, otherwise the shallowest, and every question is answered by that rule.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
+from typing import NamedTuple, TypeAlias
+
+from gitmem.keys import MAX_KEY_BYTES, directory_name, leaf_name, parse_directory, parse_leaf
+from gitmem.layout import BUCKETS, bucket, bucket_digit, digits, paths
+from gitmem.objects import TREE_MODE, Objects, Oid, Tree
+
+KeyId: TypeAlias = tuple[str, str]
+"""(namespace, key)"""
+Difference: TypeAlias = tuple[Oid | None, Oid | None]
+"""The blob before and after; None where the key is absent."""
+
+SYSTEM, EXPIRES = b"~gitmem", b"expires"
+_FILE_TYPE = 0o170000
+_REGULAR = 0o100000
+
+
+class Step(NamedTuple):
+    """One segment of a key's route: its decoded name, the entry that holds it, whether that is a directory."""
+
+    name: str
+    entry: bytes
+    directory: bool
+
+
+@lru_cache(65536)
+def route(namespace: str, key: str) -> tuple[Step, ...]:
+    """The segments from the root to the key's file."""
+    *above, last = key.split("/")
+    steps = [Step(name, directory_name(name), True) for name in (namespace, *above)]
+    return (*steps, Step(last, leaf_name(last), False))
+
+
+class Part(NamedTuple):
+    """One logical entry of a node: encoded name, decoded name, whether it is a directory, and its id."""
+
+    entry: bytes
+    name: str
+    directory: bool
+    oid: Oid
+
+
+def parts(tree: Tree, trail: str, *, root: bool = False) -> Iterator[Part]:
+    """The logical entries that lie directly in a node; `trail` = the digits of the buckets down to it.
+
+    Files at the root are foreign: a key has a namespace. So are names in a bucket that is not theirs.
+    """
+    for entry, (mode, oid) in tree.items():
+        if mode == TREE_MODE:
+            name = parse_directory(entry)
+        elif mode & _FILE_TYPE == _REGULAR and not root:
+            name = parse_leaf(entry)
+        else:
+            continue
+        if name is not None and (not trail or digits(name).startswith(trail)):
+            yield Part(entry, name, mode == TREE_MODE, oid)
+
+
+def buckets(tree: Tree) -> Iterator[tuple[str, Oid]]:
+    """The buckets of a node: digit and id."""
+    for entry in BUCKETS & tree.keys():
+        mode, oid = tree[entry]
+        digit = bucket_digit(entry)
+        if mode == TREE_MODE and digit is not None:
+            yield digit, oid
+
+
+def expires_root(objects: Objects, root: Oid) -> Oid | None:
+    """The tree that holds the expiries, laid out like the root; None if nothing expires."""
+    system = objects.tree(root).get(SYSTEM)
+    if system is None or system[0] != TREE_MODE:
+        return None
+    area = objects.tree(system[1]).get(EXPIRES)
+    return area[1] if area is not None and area[0] == TREE_MODE else None
+
+
+def lookup(objects: Objects, root: Oid, namespace: str, key: str) -> Oid | None:
+    """The blob that the key names below `root`, or None. A handful of dictionary look-ups when trees are warm."""
+    found = [root]
+    for depth, step in enumerate(route(namespace, key)):
+        hits = [oid for node in found for oid in _hits(objects, node, step, 0, root=depth == 0)]
+        if not hits:
+            return None
+        if len(hits) > 1:
+            return _ambiguous(objects, root, namespace, key)
+        found = hits
+    return found[0]
+
+
+def expiry(objects: Objects, root: Oid, namespace: str, key: str) -> Oid | None:
+    """The blob of the key's expiry, or None."""
+    area = expires_root(objects, root)
+    return None if area is None else lookup(objects, area, namespace, key)
+
+
+def _hits(objects: Objects, node: Oid, step: Step, depth: int, *, root: bool) -> Iterator[Oid]:
+    tree = objects.tree(node)
+    found = tree.get(step.entry)
+    if found is not None:
+        mode = found[0]
+        if mode == TREE_MODE if step.directory else mode & _FILE_TYPE == _REGULAR and not root:
+            yield found[1]
+    below = tree.get(bucket(step.name, depth))
+    if below is not None and below[0] == TREE_MODE:
+        yield from _hits(objects, below[1], step, depth + 1, root=root)
+
+
+def _ambiguous(objects: Objects, root: Oid, namespace: str, key: str) -> Oid | None:
+    """Somewhere on the route two paths meet: settle it by the whole namespace."""
+    return keys_of(objects, root, namespace).get(key)
+
+
+def namespaces(objects: Objects, root: Oid) -> list[str]:
+    """The namespaces below `root` that hold at least one key, sorted by code point."""
+    names = {part.name for part in _all_parts(objects, root, "", root=True)}
+    return sorted(name for name in names if any(_below(objects, root, name)))
+
+
+def keys_of(objects: Objects, root: Oid, namespace: str) -> dict[str, Oid]:
+    """Every key of a namespace with its blob, in no particular order."""
+    keys: dict[str, Oid] = {}
+    twice: dict[str, list[tuple[bytes, Oid]]] = {}
+    for key, oid in _below(objects, root, namespace):
+        if key in keys:
+            twice[key] = []
+        keys[key] = oid
+    if twice:
+        for path, key, oid in all_paths(objects, root, namespace):
+            if key in twice:
+                twice[key].append((path, oid))
+        for key, candidates in twice.items():
+            keys[key] = _choose(objects, root, namespace, key, keys, candidates)
+    return keys
+
+
+def namespace_nodes(objects: Objects, root: Oid, namespace: str) -> tuple[Oid, ...]:
+    """The tree objects of a namespace: one, none, or several where another tool left it at two paths."""
+    return tuple(_hits(objects, root, route(namespace, "x")[0], 0, root=True))
+
+
+def _below(objects: Objects, root: Oid, namespace: str) -> Iterator[tuple[str, Oid]]:
+    for node in namespace_nodes(objects, root, namespace):
+        yield from keys_below(objects, node, "", "")
+
+
+def keys_below(objects: Objects, node: Oid, prefix: str, trail: str) -> Iterator[tuple[str, Oid]]:
+    """Every key file below a node, as (prefix + segments, blob); a key at two paths comes twice."""
+    tree = objects.tree(node)
+    for part in parts(tree, trail):
+        key = prefix + part.name
+        if part.directory:
+            yield from keys_below(objects, part.oid, key + "/", "")
+        elif len(key) <= MAX_KEY_BYTES // 4 or len(key.encode()) <= MAX_KEY_BYTES:
+            yield key, part.oid
+    for digit, oid in buckets(tree):
+        yield from keys_below(objects, oid, prefix, trail + digit)
+
+
+def _all_parts(objects: Objects, node: Oid, trail: str, *, root: bool) -> Iterator[Part]:
+    """The logical entries of one directory, whatever buckets they lie in."""
+    tree = objects.tree(node)
+    yield from parts(tree, trail, root=root)
+    for digit, oid in buckets(tree):
+        yield from _all_parts(objects, oid, trail + digit, root=root)
+
+
+def all_paths(objects: Objects, root: Oid, namespace: str) -> Iterator[tuple[bytes, str, Oid]]:
+    """Every key file of a namespace as (tree path, key, blob)."""
+    step = route(namespace, "x")[0]
+
+    def nodes(node: Oid, path: bytes, trail: str) -> Iterator[tuple[bytes, Oid]]:
+        tree = objects.tree(node)
+        if step.entry in tree and tree[step.entry][0] == TREE_MODE and digits(namespace).startswith(trail):
+            yield path + step.entry, tree[step.entry][1]
+        for digit, oid in buckets(tree):
+            yield from nodes(oid, path + b"~" + digit.encode() + b"/", trail + digit)
+
+    def files(node: Oid, path: bytes, prefix: str, trail: str) -> Iterator[tuple[bytes, str, Oid]]:
+        tree = objects.tree(node)
+        for part in parts(tree, trail):
+            if part.directory:
+                yield from files(part.oid, path + part.entry + b"/", prefix + part.name + "/", "")
+            else:
+                yield path + part.entry, prefix + part.name, part.oid
+        for digit, oid in buckets(tree):
+            yield from files(oid, path + b"~" + digit.encode() + b"/", prefix, trail + digit)
+
+    for path, node in nodes(root, b"", ""):
+        yield from files(node, path + b"/", "", "")
+
+
+def _choose(
+    objects: Objects,
+    root: Oid,
+    namespace: str,
+    key: str,
+    keys: Iterable[str],
+    candidates: list[tuple[bytes, Oid]],
+) -> Oid:
+    """The canonical path's blob, else the shallowest path's (the smaller path, if they are equally deep)."""
+    names = {(part.name, True) for part in _all_parts(objects, root, "", root=True)}
+    canonical = canonical_path(names, keys, namespace, key)
+    return min(candidates, key=lambda one: (one[0] != canonical, one[0].count(b"/"), one[0]))[1]
+
+
+def canonical_path(
+    namespaces: Iterable[tuple[str, bool]], keys: Iterable[str], namespace: str, key: str
+) -> bytes:
+    """Where the key's file belongs, given all namespaces and all keys of its own: the plain, slow rule."""
+    entries: Iterable[tuple[str, bool]] = namespaces
+    path: list[bytes] = []
+    prefix = ""
+    inside = list(keys)
+    for step in route(namespace, key):
+        below_root = bool(path)
+        path += [*paths(entries)[step.name, step.directory], step.entry]
+        prefix += step.name + "/" if below_root else ""
+        inside = [one for one in inside if one.startswith(prefix)]
+        rests = [one[len(prefix) :].split("/", 1) for one in inside]
+        entries = {(rest[0], len(rest) > 1) for rest in rests}
+    return b"/".join(path)
+
+
+def changed(objects: Objects, before: Oid | None, after: Oid | None) -> dict[KeyId, Difference]:
+    """The keys whose blob differs between two root trees; descends only where tree ids differ.
+
+    A directory that was split or joined gives no difference: each candidate is looked up by its key on both sides.
+    """
+    candidates: set[KeyId] = set()
+    if before != after:
+        _compare_roots(objects, before, after, "", candidates)
+    differences: dict[KeyId, Difference] = {}
+    for namespace, key in candidates:
+        old = None if before is None else lookup(objects, before, namespace, key)
+        new = None if after is None else lookup(objects, after, namespace, key)
+        if old != new:
+            differences[namespace, key] = (old, new)
+    return differences
+
+
+def touched(objects: Objects, before: Oid, after: Oid, namespace: str) -> set[str]:
+    """The keys of one namespace whose paths differ between two root trees: a superset of those that changed."""
+    keys: set[str] = set()
+    old, new = (namespace_nodes(objects, root, namespace) for root in (before, after))
+    if old != new:
+        _compare(objects, old[0] if old else None, new[0] if new else None, "", "", keys)
+    return keys
+
+
+def _sides(
+    objects: Objects, before: Oid | None, after: Oid | None
+) -> Iterator[tuple[bytes, bool, Oid | None, Oid | None]]:
+    """The entries of two nodes that differ: encoded name, whether a directory, id on each side."""
+    old = objects.tree(before) if before is not None else {}
+    new = objects.tree(after) if after is not None else {}
+    for entry in old.keys() | new.keys():
+        mine, theirs = old.get(entry), new.get(entry)
+        if mine == theirs:
+            continue
+        for directory in (False, True):
+            left = mine[1] if mine and (mine[0] == TREE_MODE) == directory else None
+            right = theirs[1] if theirs and (theirs[0] == TREE_MODE) == directory else None
+            if left != right or (left is not None and not directory):
+                yield entry, directory, left, right
+
+
+def _compare_roots(
+    objects: Objects, before: Oid | None, after: Oid | None, trail: str, found: set[KeyId]
+) -> None:
+    for entry, directory, old, new in _sides(objects, before, after):
+        if not directory:
+            continue
+        digit = bucket_digit(entry)
+        if digit is not None:
+            _compare_roots(objects, old, new, trail + digit, found)
+            continue
+        namespace = parse_directory(entry)
+        if namespace is not None and digits(namespace).startswith(trail):
+            keys: set[str] = set()
+            _compare(objects, old, new, "", "", keys)
+            found.update((namespace, key) for key in keys)
+
+
+def _compare(
+    objects: Objects, before: Oid | None, after: Oid | None, prefix: str, trail: str, found: set[str]
+) -> None:
+    for entry, directory, old, new in _sides(objects, before, after):
+        digit = bucket_digit(entry) if directory else None
+        if digit is not None:
+            _compare(objects, old, new, prefix, trail + digit, found)
+            continue
+        name = parse_directory(entry) if directory else parse_leaf(entry)
+        if name is None or (trail and not digits(name).startswith(trail)):
+            continue
+        if directory:
+            _compare(objects, old, new, prefix + name + "/", "", found)
+        elif len((prefix + name).encode()) <= MAX_KEY_BYTES:
+            found.add(prefix + name)

@@ -1,0 +1,176 @@
+"""What every view of one memory shares: the repository, its index, and what was read from them so far.
+
+Knows snapshots; does not know verbs. A bound Memory, a transaction and a reader of the past all hold the same vault.
+Law: nothing here is trusted beyond an object id: each question begins at a commit, and what is kept, is kept by id.
+"""
+
+from __future__ import annotations
+
+import threading
+from bisect import bisect_left, insort
+from collections.abc import Callable
+from datetime import datetime
+from functools import cached_property
+from typing import Any
+
+from gitmem import trees
+from gitmem.codec import decode, decode_trusted
+from gitmem.errors import CorruptValueError, InvalidValueError
+from gitmem.index import Index
+from gitmem.objects import Commit, Oid, TooBig
+from gitmem.policy import Policy
+from gitmem.repository import Repository
+
+_CACHED_BYTES = 64 << 20
+_CACHED_LISTINGS = 32
+
+Clock = Callable[[], datetime]
+
+
+class Snapshot:
+    """All keys at one commit."""
+
+    __slots__ = ("commit", "expires", "oid", "root")
+
+    def __init__(self, commit: Commit, expires: Oid | None) -> None:
+        self.commit = commit
+        self.oid = commit.oid
+        self.root = commit.tree
+        self.expires = expires
+
+
+class Vault:
+    """One repository, opened once, shared by threads and by every view of it."""
+
+    def __init__(self, repository: Repository, *, clock: Clock, committer: tuple[str, str] | None) -> None:
+        """`clock` gives aware datetimes; `committer` is (name, email), or None for the agent."""
+        self.repository = repository
+        self.objects = repository.objects
+        self.clock = clock
+        self.committer = committer
+        self._lock = threading.Lock()
+        self._snapshots: dict[Oid, Snapshot] = {}
+        self._values: dict[Oid, bytes] = {}
+        self._cached = 0
+        self._listings: dict[str, tuple[tuple[Oid, ...], Oid, list[str]]] = {}
+        self._instants: dict[Oid, datetime | None] = {}
+
+    @cached_property
+    def index(self) -> Index:
+        """The history index, opened when it is first needed: a plain `retrieve` never does."""
+        return Index(str(self.repository.derived / "index.sqlite3"), self.objects)
+
+    def snapshot(self, oid: Oid) -> Snapshot:
+        """The snapshot at a commit."""
+        found = self._snapshots.get(oid)
+        if found is None:
+            commit = self.objects.commit(oid)
+            self.policy(commit.tree)
+            found = Snapshot(commit, trees.expires_root(self.objects, commit.tree))
+            with self._lock:
+                if len(self._snapshots) > 1000:
+                    self._snapshots.clear()
+                self._snapshots[oid] = found
+        return found
+
+    def head(self, branch: str) -> Snapshot:
+        """The snapshot at a branch's head, read from its ref now."""
+        return self.snapshot(self.repository.head(branch))
+
+    def policy(self, root: Oid) -> Policy:
+        """What gitmem.toml says in this root tree."""
+        return self.repository.policy(root)
+
+    def indexed(self, snapshot: Snapshot) -> Index:
+        """The index, caught up so that it knows this snapshot."""
+        index = self.index
+        index.catch_up(snapshot.oid)
+        return index
+
+    def value(self, oid: Oid, namespace: str, key: str, root: Oid) -> Any:
+        """A blob's value, a fresh copy each time. CorruptValueError names the key where it is none."""
+        text = self._values.get(oid)
+        if text is not None:
+            return decode_trusted(text)
+        limit = self.policy(root).max_value_bytes
+        try:
+            body = self.objects.read_blob(oid, limit=limit)
+            value = decode(body, max_bytes=limit)
+        except TooBig as error:
+            raise corrupt(namespace, key, f"it is larger than {limit} bytes") from error
+        except InvalidValueError as error:
+            raise corrupt(namespace, key, error.reason) from error
+        self.keep_value(oid, body)
+        return value
+
+    def keep_value(self, oid: Oid, body: bytes) -> None:
+        """Remember a body that is known to be a value."""
+        with self._lock:
+            self._cached += len(body)
+            if self._cached > _CACHED_BYTES:
+                self._values.clear()
+                self._cached = len(body)
+            self._values[oid] = body
+
+    def instant(self, oid: Oid, namespace: str, key: str) -> datetime | None:
+        """The instant in an expiry's blob; one that is damaged counts as never, so that nothing vanishes."""
+        if oid not in self._instants:
+            try:
+                text = decode(self.objects.read_blob(oid, limit=100))
+                self._instants[oid] = datetime.fromisoformat(str(text))
+            except (InvalidValueError, TooBig, ValueError):
+                self._instants[oid] = None
+        found = self._instants[oid]
+        return found if found is not None and found.tzinfo is not None else None
+
+    def keys(self, snapshot: Snapshot, namespace: str) -> list[str]:
+        """Every key of a namespace, sorted by code point; shared: never change it.
+
+        Kept by tree id; from one snapshot to the next only what differs is looked at.
+        """
+        nodes = trees.namespace_nodes(self.objects, snapshot.root, namespace)
+        known = self._listings.get(namespace)
+        if known is not None and known[0] == nodes:
+            return known[2]
+        listing = None
+        if known is not None and len(nodes) == len(known[0]) == 1:
+            listing = self._patched(known[2], known[1], snapshot.root, namespace)
+        if listing is None:
+            listing = sorted(trees.keys_of(self.objects, snapshot.root, namespace))
+        with self._lock:
+            if len(self._listings) >= _CACHED_LISTINGS:
+                self._listings.pop(next(iter(self._listings)))
+            self._listings[namespace] = (nodes, snapshot.root, listing)
+        return listing
+
+    def _patched(self, listing: list[str], old: Oid, new: Oid, namespace: str) -> list[str] | None:
+        candidates = trees.touched(self.objects, old, new, namespace)
+        if len(candidates) > 1000:
+            return None
+        patched = listing.copy()
+        for key in candidates:
+            place = bisect_left(patched, key)
+            was = place < len(patched) and patched[place] == key
+            now = trees.lookup(self.objects, new, namespace, key) is not None
+            if was and not now:
+                del patched[place]
+            elif now and not was:
+                insort(patched, key)
+        return patched
+
+    def close(self) -> None:
+        """Close the index. The vault may be used again: it opens what it needs."""
+        index = self.__dict__.pop("index", None)
+        if index is not None:
+            index.close()
+
+
+def corrupt(namespace: str, key: str, reason: str) -> CorruptValueError:
+    """The error for a file at a key's path that is no value."""
+    return CorruptValueError(
+        f"the file of key {key!r} in namespace {namespace!r} is no value: {reason}",
+        hint="store the key anew, or restore an earlier version: `gitmem history KEY`",
+        namespace=namespace,
+        key=key,
+        reason=reason,
+    )

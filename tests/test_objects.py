@@ -1,0 +1,164 @@
+"""Objects: what git wrote we read, what we write git reads."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import zlib
+from pathlib import Path
+
+import pytest
+
+from gitmem.objects import (
+    BLOB_MODE,
+    CorruptObjectError,
+    Identity,
+    MissingObjectError,
+    Objects,
+    TooBig,
+    hash_object,
+    parse_tree,
+    serialize_tree,
+)
+
+
+def git(folder: Path, *words: str, given: bytes = b"") -> bytes:
+    return subprocess.run(["git", "-C", str(folder), *words], input=given, check=True, capture_output=True).stdout
+
+
+@pytest.fixture
+def bare(tmp_path: Path) -> Path:
+    git(tmp_path, "init", "-q", "--bare", "store.git")
+    return tmp_path / "store.git"
+
+
+def history(bare: Path, commits: int) -> list[str]:
+    """Commits that each change one line of a long file, so that git makes deltas of them."""
+    stream = []
+    for number in range(commits):
+        lines = "".join(f"line {n} {'changed' * (n == number)}\n" for n in range(300))
+        stream.append(
+            f"commit refs/heads/main\ncommitter A U Thor <a@example.com> {1700000000 + number} +0130\n"
+            f"data 9\nnumber {number % 10}\nM 100644 inline dir/file.json\ndata {len(lines)}\n{lines}\n"
+        )
+    git(bare, "fast-import", "--quiet", given="".join(stream).encode())
+    return git(bare, "rev-list", "main").decode().split()
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_every_object_of_git_is_read_as_git_reads_it(bare: Path, packed: bool) -> None:
+    """Deltas of both kinds, long chains and loose files give the same bytes as `git cat-file`."""
+    history(bare, 30)
+    if packed:
+        git(bare, "repack", "-adfq", "--depth=50")
+    else:
+        pack = next((bare / "objects" / "pack").glob("*.pack")).rename(bare / "moved.pack")
+        for index in (bare / "objects" / "pack").glob("*.idx"):
+            index.unlink()
+        git(bare, "unpack-objects", "-q", given=pack.read_bytes())
+    objects = Objects(str(bare))
+    listing = git(bare, "cat-file", "--batch-check", "--batch-all-objects").decode().splitlines()
+    assert len(listing) > 80
+    for line in listing:
+        name, kind, _ = line.split()
+        assert objects.read(bytes.fromhex(name)) == (kind, git(bare, "cat-file", kind, name))
+
+
+def test_a_thin_chain_through_another_pack_is_resolved(bare: Path) -> None:
+    """A pack made against a base by id (REF_DELTA) is read through the object store."""
+    tip, *_, first = history(bare, 12)
+    pack = git(bare, "pack-objects", "--stdout", "--revs", "--no-reuse-delta", given=f"{tip}\n".encode())
+    other = bare.parent / "other.git"
+    git(bare.parent, "init", "-q", "--bare", "other.git")
+    git(other, "index-pack", "--stdin", "--fix-thin", given=pack)
+    assert Objects(str(other)).commit(bytes.fromhex(first)).message == "number 0\n"[:9]
+
+
+def test_what_we_write_git_reads(bare: Path) -> None:
+    """Loose objects of ours pass `git fsck --strict`, whatever their size."""
+    objects = Objects(str(bare))
+    blob = objects.write("blob", b"x" * 100_000)
+    small = objects.write("blob", b"{}\n")
+    tree = objects.write("tree", serialize_tree({b"b.json": (BLOB_MODE, blob), b"a": (BLOB_MODE, small)}))
+    who = Identity("näme", "n@gitmem", 1700000000, -90)
+    writer = objects.writer(durable=True)
+    from gitmem.objects import serialize_commit
+
+    oid = writer.add("commit", serialize_commit(tree, (), who, who, "subject\n\nAgent: x\n"))
+    writer.finish()
+    git(bare, "update-ref", "refs/heads/main", oid.hex())
+    assert git(bare, "fsck", "--strict") == b""
+    assert git(bare, "log", "main", "--format=%an %ae %ai").decode() == "näme n@gitmem 2023-11-14 20:43:20 -0130\n"
+    assert Objects(str(bare)).commit(oid).author == who
+
+
+def test_an_object_found_present_is_made_young(bare: Path) -> None:
+    """A gc prunes by age; skipping a write must not leave an old file behind it."""
+    objects = Objects(str(bare))
+    oid = objects.write("blob", b"again")
+    path = objects.loose_path(oid)
+    os.utime(path, (1, 1))
+    assert objects.write("blob", b"again") == oid
+    assert os.stat(path).st_mtime > 1_000_000
+
+
+def test_a_pack_that_appears_later_is_found(bare: Path) -> None:
+    """Another process's gc moves objects from loose files into packs while we read."""
+    objects = Objects(str(bare))
+    tips = history(bare, 5)
+    for name in tips:
+        objects.commit(bytes.fromhex(name))
+    git(bare, "repack", "-adfq")
+    fresh = Objects(str(bare))
+    fresh.packs()
+    git(bare, "fast-import", "--quiet", given=b"commit refs/heads/x\ncommitter A <a> 1 +0000\ndata 0\n\n")
+    assert fresh.commit(bytes.fromhex(git(bare, "rev-parse", "x").decode().strip())).parents == ()
+
+
+@pytest.mark.parametrize(
+    "damage", [b"", b"garbage", zlib.compress(b"blob 3\0abcd"), zlib.compress(b"blob 4\0abce"), zlib.compress(b"x")]
+)
+def test_a_damaged_loose_object_is_named(bare: Path, damage: bytes) -> None:
+    """Never a wrong body: cut short, overlong, of another content, or no object at all."""
+    objects = Objects(str(bare))
+    oid = objects.write("blob", b"abcd")
+    path = Path(objects.loose_path(oid))
+    path.chmod(0o644)
+    path.write_bytes(damage)
+    with pytest.raises(CorruptObjectError, match=oid.hex()):
+        objects.blob(oid)
+
+
+def test_a_damaged_pack_is_named(bare: Path) -> None:
+    """A flipped byte in a pack is found by the object's id."""
+    names = history(bare, 3)
+    git(bare, "repack", "-adfq")
+    pack = next((bare / "objects" / "pack").glob("*.pack"))
+    pack.chmod(0o644)
+    content = bytearray(pack.read_bytes())
+    content[20:40] = bytes(20)
+    pack.write_bytes(bytes(content))
+    with pytest.raises(CorruptObjectError):
+        for name in names:
+            Objects(str(bare)).commit(bytes.fromhex(name))
+
+
+def test_inflating_is_bounded(bare: Path) -> None:
+    """A small file that inflates to a huge one is refused by what its header says, before it is inflated."""
+    objects = Objects(str(bare))
+    oid = objects.write("blob", bytes(1_000_000))
+    with pytest.raises(TooBig):
+        objects.read(oid, limit=1000)
+
+
+def test_a_missing_object_is_named(bare: Path) -> None:
+    """The id that something points to stands in the error."""
+    with pytest.raises(MissingObjectError, match="00" * 20):
+        Objects(str(bare)).blob(bytes(20))
+
+
+def test_tree_order_is_gits() -> None:
+    """A directory sorts as if its name ended in a slash: `a.json` comes before `a/`, `a0` after it."""
+    entries = {b"a": (0o40000, bytes(20)), b"a.json": (BLOB_MODE, bytes(20)), b"a0": (BLOB_MODE, bytes(20))}
+    assert list(parse_tree(serialize_tree(entries))) == [b"a.json", b"a", b"a0"]
+    assert hash_object("blob", b"").hex() == "e69de29bb2d1d6434b8b29ae775ad8c2e48c5391"
