@@ -40,12 +40,16 @@ imported when they are first used, so `import gitmem` costs nothing.
         packing       when and how loose objects become packs
         index         the derived history index (sqlite3)
     second floor: memory
-        entries       Entry, Version, Change: what the verbs give
-        vault         what all views of one memory share: repository, index, caches
+        entries       Entry, Version, Change and ABSENT: what the verbs give
+        vault         what every view of one memory shares: repository, index, caches
         reader        retrieve, entry, list, search over one snapshot
-        revisions     what names the past -> a commit, or a key's token
-        history       history, log, diff, blame
-        transaction   staged edits; the one write path
+        revisions     naming the past: a text, an entry or a number to a commit
+        history       versions, log, diff, blame
+        view          the reading verbs, over a branch's head or a commit
+        stage         the snapshot that a write is decided on, and what is staged over it
+        steps         what one verb does to a stage: overwrite, create, expect, patch
+        transaction   several writes as one commit; the checking of arguments
+        writing       the one write path: stage, write objects, publish, else again
         memory        Memory: open, bind, verbs
     third floor: reach
         exchange      import and export, other tools' files among them

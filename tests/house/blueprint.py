@@ -46,7 +46,22 @@ FLOORS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "index",
         ),
     ),
-    ("second floor", ("entries", "vault", "reader", "revisions", "history", "transaction", "memory")),
+    (
+        "second floor",
+        (
+            "entries",
+            "vault",
+            "reader",
+            "revisions",
+            "history",
+            "view",
+            "stage",
+            "steps",
+            "transaction",
+            "writing",
+            "memory",
+        ),
+    ),
     ("third floor", ("exchange", "maintenance")),
     ("doors", ("environment", "cli")),
 )
