@@ -298,7 +298,7 @@ def _merge_packs(git_dir: str, *, full: bool) -> str:
             merged = str(writer.finish())
         _confirm(merged)
     except (PackDamage, FileNotFoundError) as error:
-        return f"the packs were not merged: {error}"
+        return f"the packs were not merged; `gitmem doctor` tells more: {error}"
     discard(os.path.join(git_dir, "objects", "pack", "multi-pack-index"))  # it names packs that go now
     for path, _ in chosen:
         if path != merged:
