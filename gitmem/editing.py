@@ -223,10 +223,29 @@ class _Editor:
         return self._write_tree(tree, base) if tree else None
 
     def _write_tree(self, tree: Tree, base: Oid | None) -> Oid:
-        ordered = dict(sorted(tree.items(), key=tree_order))
-        oid = self._writer.add("tree", join_tree(ordered), base=base)
-        self._objects.keep_tree(oid, ordered)
+        body = None if base is None else self._spliced(tree, base)
+        if body is None:
+            tree = dict(sorted(tree.items(), key=tree_order))
+            body = join_tree(tree)
+        oid = self._writer.add("tree", body, base=base)
+        self._objects.keep_tree(oid, tree, body)
         return oid
+
+    def _spliced(self, tree: Tree, base: Oid) -> bytes | None:
+        """The bytes of a tree that differs from its base in a few ids alone: the usual store, at a tenth of the cost."""
+        old, body = self._objects.tree(base), self._objects.tree_body(base)
+        if body is None or old.keys() != tree.keys():
+            return None
+        pieces = []
+        place = start = 0
+        for (name, (mode, oid)), stored in zip(tree.items(), old.values(), strict=True):
+            place += len(name) + (27 if mode == TREE_MODE else 28)
+            if (mode, oid) != stored:
+                if mode != stored[0] or mode not in (TREE_MODE, BLOB_MODE):
+                    return None
+                pieces += [body[start : place - 20], oid]
+                start = place
+        return b"".join(pieces) + body[start:] if place == len(body) else None
 
 
 def _entry(name: str, directory: bool) -> bytes:

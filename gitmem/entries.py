@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from gitmem.members import MISSING as ABSENT
+from gitmem.members import ABSENT
 
 if TYPE_CHECKING:
     from gitmem.members import MemberChange

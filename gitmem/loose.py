@@ -15,6 +15,10 @@ from gitmem.gitobject import hash_object
 from gitmem.packs import Oid, TooBig
 
 
+STORED = 4096
+"""Bodies up to this size are stored, larger ones compressed."""
+
+
 def storage_error(error: OSError, path: str) -> StorageError:
     """What a refused system call means to the caller, with the next step."""
     hints = {
@@ -57,11 +61,14 @@ def inflate_loose(oid: Oid, packed: bytes, limit: int | None) -> tuple[str, byte
 
 
 def deflate(body: bytes) -> bytes:
-    """Deflate as git reads it, with a small window for small bodies: zlib's set-up costs more than they do."""
-    if len(body) > 4096:
+    """Deflate as git reads it. A small body is stored as it is: it fills one block of the disk either way, and
+    the set-up of a compressor costs more than all the rest of writing it; packing compresses it later.
+    """
+    if len(body) > STORED:
         return zlib.compress(body, 1)
-    deflater = zlib.compressobj(1, zlib.DEFLATED, 12, 5)
-    return deflater.compress(body) + deflater.flush()
+    size = len(body)
+    header = b"\x78\x01\x01" + size.to_bytes(2, "little") + (size ^ 0xFFFF).to_bytes(2, "little")
+    return header + body + zlib.adler32(body).to_bytes(4, "big")  # RFC 1950 around one stored block of RFC 1951
 
 
 def write_loose(path: str, kind: str, body: bytes) -> None:

@@ -14,24 +14,24 @@ from gitmem import codec
 from gitmem.codec import JSON
 
 
-class _Missing:
+class _Absent:
     """The side of a change on which nothing stands; there is one of it."""
 
     def __repr__(self) -> str:
-        return "MISSING"
+        return "ABSENT"
 
     def __bool__(self) -> bool:
         return False
 
     def __reduce__(self) -> str:
-        return "MISSING"
+        return "ABSENT"
 
 
-MISSING: Final = _Missing()
+ABSENT: Final = _Absent()
 
 
 class MemberChange(NamedTuple):
-    """One place and its two sides; MISSING is the side on which there is nothing."""
+    """One place and its two sides; ABSENT is the side on which there is nothing."""
 
     pointer: str
     before: object
@@ -67,7 +67,7 @@ def _inner(change: MemberChange) -> Iterator[MemberChange] | None:
 
 def _of_objects(pointer: str, before: dict[str, Any], after: dict[str, Any]) -> Iterator[MemberChange]:
     for name in sorted(before.keys() | after.keys()):
-        yield MemberChange(pointer + codec.place([name]), before.get(name, MISSING), after.get(name, MISSING))
+        yield MemberChange(pointer + codec.place([name]), before.get(name, ABSENT), after.get(name, ABSENT))
 
 
 def _of_lists(pointer: str, before: Sequence[Any], after: Sequence[Any]) -> Iterator[MemberChange]:
@@ -80,9 +80,9 @@ def _of_lists(pointer: str, before: Sequence[Any], after: Sequence[Any]) -> Iter
             yield MemberChange(f"{pointer}/{position}", before[position], after[position])
         return
     for position in old:
-        yield MemberChange(f"{pointer}/{position}", before[position], MISSING)
+        yield MemberChange(f"{pointer}/{position}", before[position], ABSENT)
     for position in new:
-        yield MemberChange(f"{pointer}/{position}", MISSING, after[position])
+        yield MemberChange(f"{pointer}/{position}", ABSENT, after[position])
 
 
 def _alike(before: Sequence[Any], after: Sequence[Any]) -> int:

@@ -27,7 +27,7 @@ from gitmem.gitobject import (
     serialize_commit,
     serialize_tree,
 )
-from gitmem.loose import inflate_loose, storage_error, sync_path, write_loose
+from gitmem.loose import STORED, inflate_loose, storage_error, sync_path, write_loose
 from gitmem.packs import Oid, Pack, PackDamage, TooBig
 
 __all__ = [
@@ -54,6 +54,7 @@ __all__ = [
 
 _OBJECT_LIMIT = 1 << 28
 _CACHED_OBJECTS = 20_000
+_CACHED_ENTRIES = 400_000
 
 
 class MissingObjectError(StorageError):
@@ -84,6 +85,8 @@ class Objects:
         self._folders: list[str] | None = None
         self._packs: dict[str, Pack] = {}
         self._trees: dict[Oid, Tree] = {}
+        self._bodies: dict[Oid, bytes] = {}
+        self._weight = 0
         self._commits: dict[Oid, Commit] = {}
         self._blobs: dict[Oid, bytes] = {}
         self._lock = threading.Lock()
@@ -145,7 +148,7 @@ class Objects:
                 tree = parse_tree(body)
             except ValueError as error:
                 raise self._corrupt(oid, str(error)) from None
-            self.keep_tree(oid, tree)
+            self.keep_tree(oid, tree, body)
         return tree
 
     def commit(self, oid: Oid) -> Commit:
@@ -262,11 +265,20 @@ class Objects:
 
     # --- caches ---
 
-    def keep_tree(self, oid: Oid, tree: Tree) -> None:
-        """Remember a tree that was just made, in git's order."""
+    def keep_tree(self, oid: Oid, tree: Tree, body: bytes) -> None:
+        """Remember a tree that was just read or made, in git's order, and the bytes it is in."""
         with self._lock:
-            _bound(self._trees)
+            self._weight += len(tree) + 1
+            if self._weight > _CACHED_ENTRIES:
+                for old in list(self._trees)[: len(self._trees) // 2]:
+                    self._weight -= len(self._trees.pop(old)) + 1
+                    self._bodies.pop(old, None)
             self._trees[oid] = tree
+            self._bodies[oid] = body
+
+    def tree_body(self, oid: Oid) -> bytes | None:
+        """The bytes of a tree that is in the cache."""
+        return self._bodies.get(oid)
 
     def keep_commit(self, commit: Commit) -> None:
         """Remember a commit that was just made."""
@@ -308,7 +320,11 @@ class Objects:
 
 
 class LooseWriter:
-    """Writes each object as a loose file; one found present is freshened instead. One thread, one commit."""
+    """Writes each object as a loose file. One thread, one commit.
+
+    A large one found present is freshened instead. A small one is written again: that makes it as young, and looking
+    for it in the packs would cost more.
+    """
 
     def __init__(self, objects: Objects, *, durable: bool) -> None:
         """`durable`: `finish` returns when all is on the disk, what was found present included."""
@@ -322,7 +338,7 @@ class LooseWriter:
         objects = self._objects
         oid = hash_object(kind, body)
         try:
-            paths = objects.freshen(oid)
+            paths = objects.freshen(oid) if len(body) > STORED else []
             if not paths:
                 path = objects.loose_path(oid)
                 write_loose(path, kind, body)

@@ -216,8 +216,8 @@ def encode_delta(base: bytes, body: bytes) -> bytes:
     Cheap, and all that a tree with one changed entry needs; b"" where it does not save half.
     """
     limit = min(len(base), len(body))
-    start = _common(base, body, limit)
-    end = _common_end(base, body, limit - start)
+    start = _shared_start(base, body, limit)
+    end = _shared_end(base, body, limit - start)
     middle = body[start : len(body) - end]
     if (len(middle) + 16) * 2 > len(body):
         return b""
@@ -251,7 +251,7 @@ def write_index(file: IO[bytes], entries: Mapping[Oid, int], checksum: bytes) ->
     file.write(digest.digest())
 
 
-def _common(base: bytes, body: bytes, limit: int) -> int:
+def _shared_start(base: bytes, body: bytes, limit: int) -> int:
     """How many bytes both begin with, up to `limit`, by halving: comparing slices is what is quick."""
     low = 0
     if base[:limit] == body[:limit]:
@@ -265,7 +265,7 @@ def _common(base: bytes, body: bytes, limit: int) -> int:
     return low
 
 
-def _common_end(base: bytes, body: bytes, limit: int) -> int:
+def _shared_end(base: bytes, body: bytes, limit: int) -> int:
     """How many bytes both end with, up to `limit`."""
     ours, theirs, low = len(base), len(body), 0
     if base[ours - limit :] == body[theirs - limit :]:

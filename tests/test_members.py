@@ -13,7 +13,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gitmem import codec, patches, pointers
-from gitmem.members import MISSING, MemberChange, changes, leaves
+from gitmem.members import ABSENT, MemberChange, changes, leaves
 
 FIXTURES = Path(__file__).parent.parent / "fixtures" / "values"
 CASES = json.loads((FIXTURES / "changes.json").read_text("utf-8"))["cases"]
@@ -29,9 +29,9 @@ values = st.recursive(
 
 def replay(before: Any, found: list[MemberChange]) -> Any:
     """The changes made to `before` as RFC 6902 operations, in the order that the module's law names."""
-    replaced = [change for change in found if change.before is not MISSING and change.after is not MISSING]
-    removed = [change for change in found if change.after is MISSING]
-    added = [change for change in found if change.before is MISSING]
+    replaced = [change for change in found if change.before is not ABSENT and change.after is not ABSENT]
+    removed = [change for change in found if change.after is ABSENT]
+    added = [change for change in found if change.before is ABSENT]
     patch = [{"op": "test", "path": change.pointer, "value": change.before} for change in replaced + removed]
     patch += [{"op": "replace", "path": change.pointer, "value": change.after} for change in replaced]
     patch += [{"op": "remove", "path": change.pointer} for change in reversed(removed)]
@@ -43,7 +43,7 @@ def replay(before: Any, found: list[MemberChange]) -> Any:
 def test_changes_are_the_members_that_differ(case: Any) -> None:
     """`diff` and `blame` show these; another implementation must name the same places in the same order."""
     wanted = [
-        MemberChange(row["pointer"], row.get("before", MISSING), row.get("after", MISSING))
+        MemberChange(row["pointer"], row.get("before", ABSENT), row.get("after", ABSENT))
         for row in case["changes"]
     ]
     found = changes(case["before"], case["after"])
@@ -72,7 +72,7 @@ def test_there_are_no_changes_between_equal_values_only(before: Any, after: Any)
 def test_no_change_holds_another(before: Any, after: Any) -> None:
     """Each place is told once, at its deepest: two objects or two lists are never a change as a whole."""
     found = changes(before, after)
-    places = [(change.pointer, change.after is MISSING) for change in found]
+    places = [(change.pointer, change.after is ABSENT) for change in found]
     assert len(places) == len(set(places))
     for change in found:
         kinds = {type(change.before), type(change.after)}
@@ -81,17 +81,17 @@ def test_no_change_holds_another(before: Any, after: Any) -> None:
 
 def test_an_absent_side_is_one_change_at_the_root() -> None:
     """A key that appears or goes has no members on the other side."""
-    assert changes(MISSING, {"a": 1}) == [MemberChange("", MISSING, {"a": 1})]
-    assert changes([1], MISSING) == [MemberChange("", [1], MISSING)]
-    assert changes(MISSING, MISSING) == []
+    assert changes(ABSENT, {"a": 1}) == [MemberChange("", ABSENT, {"a": 1})]
+    assert changes([1], ABSENT) == [MemberChange("", [1], ABSENT)]
+    assert changes(ABSENT, ABSENT) == []
 
 
 def test_missing_is_one_thing_in_every_process() -> None:
     """It is compared with `is`, so copies and pickles must be the same one."""
-    assert pickle.loads(pickle.dumps(MISSING)) is MISSING
-    assert copy.deepcopy(MISSING) is MISSING
-    assert repr(MISSING) == "MISSING"
-    assert not MISSING
+    assert pickle.loads(pickle.dumps(ABSENT)) is ABSENT
+    assert copy.deepcopy(ABSENT) is ABSENT
+    assert repr(ABSENT) == "ABSENT"
+    assert not ABSENT
 
 
 def test_deep_values_use_no_stack() -> None:

@@ -19,7 +19,7 @@ from gitmem.objects import BLOB_MODE, EMPTY_TREE, TREE_MODE, Objects, Oid, seria
 from gitmem.trees import KeyId, canonical_path
 
 QUICK = settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
 
 
