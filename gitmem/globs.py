@@ -168,9 +168,10 @@ def _class(pattern: str, negated: str, members: str) -> _One:
 
 
 def _append(sequence: _Sequence, token: _Token) -> None:
-    """Neighbouring stars are one: `%*%` means `%`."""
+    """Neighbours of any length are one: `*%` means `%`."""
     if sequence and token in (_STAR, _CROSS) and sequence[-1] in (_STAR, _CROSS):
-        token = _STAR if sequence.pop() == token == _STAR else _CROSS
+        sequence.pop()
+        token = _CROSS
     sequence.append(token)
 
 
