@@ -65,7 +65,8 @@ def deflate(body: bytes) -> bytes:
     the set-up of a compressor costs more than all the rest of writing it; packing compresses it later.
     """
     if len(body) > STORED:
-        return zlib.compress(body, 1)
+        deflater = zlib.compressobj(1, zlib.DEFLATED, 12 if len(body) <= 1 << 16 else 15, 5)
+        return deflater.compress(body) + deflater.flush()
     size = len(body)
     header = b"\x78\x01\x01" + size.to_bytes(2, "little") + (size ^ 0xFFFF).to_bytes(2, "little")
     return header + body + zlib.adler32(body).to_bytes(4, "big")  # RFC 1950 around one stored block of RFC 1951

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 import time
+from functools import lru_cache
 from pathlib import Path
 
 from gitmem.errors import ContentionError, StorageError, UnknownRevisionError
@@ -23,6 +24,7 @@ _DRAFT, _FREE = "publish-", "free-"
 _BAD_NAME = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|^/|/$|\.$|^\.|/\.|\.lock(/|$)|^@$|^-")
 
 
+@lru_cache(64)
 def branch_ref(branch: str) -> str:
     """The full name of a branch; UnknownRevisionError for a name that git would refuse."""
     if not branch or _BAD_NAME.search(branch):
