@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 from pathlib import Path
 from typing import NamedTuple
 
@@ -152,6 +151,8 @@ def _build(where: Place, durability: str) -> bool:
         sync_path(str(where.path.parent))
         return True
     finally:
+        import shutil  # costs a cold `retrieve` too much
+
         shutil.rmtree(draft, ignore_errors=True)
 
 

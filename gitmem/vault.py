@@ -7,24 +7,31 @@ Law: nothing here is trusted beyond an object id: each question begins at a comm
 from __future__ import annotations
 
 import threading
+import warnings
 from bisect import bisect_left, insort
 from collections.abc import Callable
 from datetime import datetime
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gitmem import trees
 from gitmem.codec import decode, decode_trusted
 from gitmem.errors import CorruptValueError, InvalidValueError
-from gitmem.index import Index
 from gitmem.objects import Commit, Oid, TooBig
 from gitmem.policy import Policy
 from gitmem.repository import Repository
+
+if TYPE_CHECKING:
+    from gitmem.index import Index
 
 _CACHED_BYTES = 64 << 20
 _CACHED_LISTINGS = 32
 
 Clock = Callable[[], datetime]
+
+
+class HistoryRewritten(UserWarning):
+    """Somebody moved a branch to a commit that does not come after the one it was at."""
 
 
 class Snapshot:
@@ -50,6 +57,7 @@ class Vault:
         self.committer = committer
         self._lock = threading.Lock()
         self._snapshots: dict[Oid, Snapshot] = {}
+        self._heads: dict[str, Oid] = {}
         self._values: dict[Oid, bytes] = {}
         self._cached = 0
         self._listings: dict[str, tuple[tuple[Oid, ...], Oid, list[str]]] = {}
@@ -58,6 +66,8 @@ class Vault:
     @cached_property
     def index(self) -> Index:
         """The history index, opened when it is first needed: a plain `retrieve` never does."""
+        from gitmem.index import Index
+
         return Index(str(self.repository.derived / "index.sqlite3"), self.objects)
 
     def snapshot(self, oid: Oid) -> Snapshot:
@@ -86,6 +96,30 @@ class Vault:
         index = self.index
         index.catch_up(snapshot.oid)
         return index
+
+    def notice(self, branch: str, head: Snapshot) -> None:
+        """Look whether the branch's history was rewritten since this machine last saw it.
+
+        If so, what was lost is kept under `refs/gitmem/rescue/`, and a HistoryRewritten warning says so.
+        """
+        last = self._heads.get(branch)
+        if last == head.oid:
+            return
+        index = self.indexed(head)
+        lost = None
+        if last is None or not index.is_ancestor(last, head.oid):
+            lost = index.record_head(branch, head.oid)
+        self._heads[branch] = head.oid
+        if lost is None or not self.objects.contains(lost) or self.repository.head(branch) != head.oid:
+            return
+        name = f"refs/gitmem/rescue/{branch}-{lost.hex()[:12]}"
+        self.repository.refs.swap(name, None, lost, locked=False, durable=self.repository.durable)
+        warnings.warn(
+            f"the history of {branch} in {self.repository.place.path} was rewritten; "
+            f"what it held before is kept as {name}",
+            HistoryRewritten,
+            stacklevel=2,
+        )
 
     def value(self, oid: Oid, namespace: str, key: str, root: Oid) -> Any:
         """A blob's value, a fresh copy each time. CorruptValueError names the key where it is none."""

@@ -93,6 +93,7 @@ class WritePath:
         vault = self._vault
         now = vault.clock()
         base = vault.head(self._branch)
+        vault.notice(self._branch, base)
         reader = Reader(vault, base, now=lambda: now)
         if write_id is not None:
             first = self._first_result(reader, write_id)
