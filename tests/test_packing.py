@@ -167,13 +167,15 @@ def test_a_reserved_pack_stays(store: Store, git: Git, program: str | None, full
 @with_and_without_git
 def test_many_packs_become_few(store: Store, git: Git, program: str | None) -> None:
     """Every big transaction leaves a pack, and every read looks into each."""
-    store.commit(400)
+    store.commit(200)
+    large_blob = store.objects.write("blob", random.Random(3).randbytes(1 << 20))
+    git(store.bare, "update-ref", "refs/tags/large", large_blob.hex())
     store.collect(program)
-    large = store.packs()
+    (large,) = store.packs()
     store.commit(25, packed=True)
     report = store.collect(program)
     assert (report.packs_before, report.packs_after) == (26, 2)
-    assert large[0] in store.packs()
+    assert large in store.packs()
     store.check(git)
     assert store.collect(program, full=True).packs_after == 1
     store.check(git)
