@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from gitmem import trees
 from gitmem.entries import ABSENT, Entry
-from gitmem.errors import MissingKeyError
+from gitmem.errors import InvalidPatternError, MissingKeyError
 from gitmem.globs import compile_glob
 from gitmem.keys import check_key, check_namespace
 from gitmem.vault import Clock, Snapshot, Vault
@@ -205,29 +205,34 @@ class Reader:
 def condition(expression: str) -> Any:
     """A JMESPath expression as a test of a value; what it yields is true as JMESPath calls it true."""
     import jmespath
-    from jmespath.exceptions import JMESPathError
-
-    from gitmem.errors import InvalidPatternError
+    from jmespath.exceptions import ArityError, JMESPathError, UnknownFunctionError
 
     try:
         compiled = jmespath.compile(expression)
     except JMESPathError as error:
-        reason = str(error).splitlines()[0]
-        raise InvalidPatternError(
-            f"{expression!r} is not a JMESPath expression: {reason}",
-            hint="literals stand in backquotes: success_rate > `90`, state == 'done'; see jmespath.org",
-            pattern=expression,
-            reason=reason,
-        ) from None
+        raise _malformed(expression, error) from None
 
     def test(value: Any) -> bool:
         try:
             result = compiled.search(value)
+        except (ArityError, UnknownFunctionError) as error:
+            raise _malformed(expression, error) from None
         except (JMESPathError, TypeError, ValueError, ArithmeticError, RecursionError):
             return False
         return result not in (None, "", [], {}) and result is not False
 
+    test(None)
     return test
+
+
+def _malformed(expression: str, error: Exception) -> InvalidPatternError:
+    reason = str(error).splitlines()[0]
+    return InvalidPatternError(
+        f"{expression!r} is not a JMESPath expression: {reason}",
+        hint="literals stand in backquotes: success_rate > `90`, state == 'done'; see jmespath.org",
+        pattern=expression,
+        reason=reason,
+    )
 
 
 def missing_key(reader: Reader, namespace: str, key: str) -> MissingKeyError:

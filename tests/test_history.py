@@ -1,0 +1,219 @@
+"""The past of keys: versions, log, diff, blame, restore, and naming it all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gitmem import ABSENT, Memory, MissingKeyError, UnknownRevisionError
+from tests.conftest import Clock, Git
+
+
+@pytest.fixture
+def memory(tmp_path: Path, clock: Clock) -> Memory:
+    return Memory.open(tmp_path, agent="tester", durability="fast", clock=clock)
+
+
+def test_deletions_are_versions_and_the_count_goes_on(memory: Memory) -> None:
+    """What was deleted stays readable, and a key that comes back is not version 1 again."""
+    memory.store("k", 1)
+    memory.delete("k")
+    memory.store("k", 3)
+    found = memory.history("k")
+    assert [(one.version, one.operation, one.value) for one in found] == [
+        (3, "created", 3),
+        (2, "deleted", ABSENT),
+        (1, "created", 1),
+    ]
+    memory.delete("k")
+    assert [one.operation for one in memory.history("k", limit=1)] == ["deleted"]
+    with pytest.raises(MissingKeyError):
+        memory.history("never")
+
+
+def test_renewing_an_expiry_is_a_commit_but_no_version(memory: Memory, clock: Clock) -> None:
+    """A claim's fence survives its renewal."""
+    first = memory.store("claim", "me", ttl=60)
+    clock.advance(30)
+    renewed = memory.store("claim", "me", ttl=60)
+    assert (renewed.revision, renewed.version) == (first.revision, 1)
+    assert renewed.expires is not None
+    assert first.expires is not None
+    assert renewed.expires > first.expires
+    assert len(memory.log(glob="claim")) == 1
+    assert len(memory.log()) == 3
+    assert memory.store("claim", "me").expires is None
+
+
+def test_a_write_on_an_expired_key_first_commits_the_deletion(memory: Memory, clock: Clock) -> None:
+    """So the new holder never gets the old token, and both commits are published at once."""
+    old = memory.store("claim", "me", ttl=1)
+    clock.advance(2)
+    new = memory.create("claim", "you")
+    assert [one.operation for one in memory.history("claim")] == ["created", "deleted", "created"]
+    assert new.version == 3
+    assert memory.history("claim")[1].agent == "gitmem"
+    assert old.revision != new.revision
+
+
+def test_log_names_who_why_and_what(memory: Memory, clock: Clock) -> None:
+    """Filters by session, agent, glob and namespace; changes against the first parent; newest first."""
+    ada = memory.bind(agent="ada", session="s1", namespace="one")
+    ada.store("a/x", 1, message="because")
+    bob = memory.bind(agent="bob", session="s2", namespace="two")
+    bob.store("a/x", 2)
+    bob.patch("a/x", 3)
+    assert [(c.agent, c.session, c.message) for c in memory.log()][:3] == [
+        ("bob", "s2", "patch two a/x"),
+        ("bob", "s2", "store two a/x"),
+        ("ada", "s1", "because"),
+    ]
+    assert [c.agent for c in memory.log(agent="ada")] == ["ada"]
+    assert [c.session for c in memory.log(session="s2")] == ["s2", "s2"]
+    assert len(memory.log(glob="a/*")) == 3
+    assert len(memory.log(glob="a/*", namespace="one")) == 1
+    assert len(memory.log(limit=1)) == 1
+    start = memory.log(agent="ada")[0].revision
+    assert [c.agent for c in memory.log(since=start)] == ["bob", "bob"]
+    (change,) = memory.log()[0].changes
+    assert (change.namespace, change.key, change.operation, change.before, change.after) == (
+        "two", "a/x", "modified", 2, 3,
+    )  # fmt: skip
+
+
+def test_diff_compares_states_member_by_member(memory: Memory, clock: Clock) -> None:
+    """Per key and inside the value; what expired in between is a deletion; a touched key that came back is none."""
+    memory.store("doc", {"a": 1, "list": [1, 2, 3], "same": True})
+    memory.store("gone", 1)
+    memory.store("lock", 1, ttl=10)
+    memory.store("back", 1)
+    before = memory.snapshot
+    clock.advance(20)
+    memory.patch("doc", [{"op": "replace", "path": "/a", "value": 1.0}, {"op": "remove", "path": "/list/0"}])
+    memory.delete("gone")
+    memory.store("back", 2)
+    memory.store("back", 1)
+    memory.store("new", None)
+    found = {change.key: change for change in memory.diff(before)}
+    assert {key: change.operation for key, change in found.items()} == {
+        "doc": "modified",
+        "gone": "deleted",
+        "lock": "deleted",
+        "new": "created",
+    }
+    assert [(one.pointer, one.before, one.after) for one in found["doc"].members] == [
+        ("/a", 1, 1.0),
+        ("/list/0", 1, ABSENT),
+    ]
+    assert found["new"].to_json()["after"] is None
+    assert "before" not in found["new"].to_json()
+    assert [change.key for change in memory.diff(before, None, "g*")] == ["gone"]
+    assert memory.diff(before, before) == []
+    backwards = {change.key: change.operation for change in memory.diff(memory.snapshot, before)}
+    assert backwards == {"doc": "modified", "gone": "created", "lock": "created", "new": "deleted"}
+
+
+def test_blame_gives_each_member_its_version(memory: Memory) -> None:
+    """As git blame does with lines: what a version left as it was is an older version's."""
+    memory.store("doc", {"a": 1, "b": {"c": 2, "d": []}, "e/f": "x"})
+    memory.patch("doc", {"b": {"c": 3}})
+    memory.store("doc", {"a": True, "b": {"c": 3, "d": []}, "e/f": "x"})
+    found = memory.blame("doc")
+    assert {pointer: version.version for pointer, version in found.items()} == {
+        "/a": 3,
+        "/b/c": 2,
+        "/b/d": 1,
+        "/e~1f": 1,
+    }
+    memory.store("text", "one")
+    assert {pointer: version.version for pointer, version in memory.blame("text").items()} == {"": 1}
+
+
+def test_blame_follows_both_sides_of_a_merge(memory: Memory, git: Git, tmp_path: Path) -> None:
+    """A merge by plain git is a version; each member is still its author's."""
+    memory.store("doc", {"left": 0, "right": 0, "still": 0})
+    work = tmp_path / "work"
+    git(tmp_path, "clone", "-q", str(memory.path / ".git"), str(work))
+    file = work / "default" / "doc.json"
+    git(work, "checkout", "-qb", "side")
+    file.write_text('{\n  "left": 0,\n  "right": 1,\n  "still": 0\n}\n')
+    git(work, "commit", "-qam", "right")
+    left = memory.store("doc", {"left": 1, "right": 0, "still": 0})
+    git(work, "checkout", "-q", "main")
+    git(work, "pull", "-q", "--ff-only")
+    git(work, "merge", "-q", "--no-commit", "-s", "ours", "side")
+    file.write_text('{\n  "left": 1,\n  "right": 1,\n  "still": 0\n}\n')
+    git(work, "commit", "-qam", "both")
+    git(work, "push", "-q", "origin", "main")
+    entry = memory.entry("doc")
+    assert entry.version == 4
+    found = memory.blame("doc")
+    assert found["/left"].revision == left.revision
+    assert found["/right"].agent == "stranger"
+    assert found["/still"].version == 1
+    assert sorted(one.version for one in memory.history("doc")) == [1, 2, 2, 4]
+    with pytest.raises(UnknownRevisionError, match="ambiguous"):
+        memory.restore("doc", version=2)
+    assert memory.restore("doc", version=left.revision)[0].value["right"] == 0
+
+
+def test_the_past_has_the_same_verbs(memory: Memory, clock: Clock) -> None:
+    """A snapshot never changes, and its own time judges what had expired."""
+    memory.store("a", 1)
+    memory.store("lock", 1, ttl=10)
+    then = memory.at(memory.snapshot)
+    clock.advance(60)
+    memory.store("a", 2)
+    memory.delete_matching("**")
+    assert then.retrieve("a") == 1
+    assert then.list() == ["a", "lock"]
+    assert [one.value for one in then.search("*")] == [1, 1]
+    assert [one.version for one in then.history("a")] == [1]
+    assert then.entry("a").version == 1
+    assert memory.at("main~1").list() == ["a"]
+
+
+def test_a_revision_is_named_in_many_ways(memory: Memory, git: Git, clock: Clock) -> None:
+    """Id, prefix, branch, tag, session, time, and steps back by first parents."""
+    memory.bind(session="morning").store("a", 1)
+    morning = memory.snapshot
+    clock.advance(3600)
+    memory.bind(session="noon").store("a", 2)
+    noon = memory.snapshot
+    git(memory.path / ".git", "tag", "v1", morning)
+    git(memory.path / ".git", "tag", "-a", "-m", "annotated", "v2", noon)
+    for name in (morning, morning[:10], "v1", "main~1", "HEAD^", "morning", "2026-02-02T12:30:00Z", "2026-02-02T13:30:00+01:00"):
+        assert memory.resolve(name) == morning, name
+    for name in (noon, "main", "v2", "noon", "2030-01-01", "refs/heads/main"):
+        assert memory.resolve(name) == noon, name
+    for name in ("", "nothing", "2025-01-01", "0" * 40, "main~99", "../HEAD"):
+        with pytest.raises(UnknownRevisionError):
+            memory.resolve(name)
+
+
+def test_restore_brings_a_state_back_as_a_new_version(memory: Memory) -> None:
+    """One key by its number, or a glob as it was; what was absent then is deleted."""
+    memory.store("a", 1)
+    memory.store("b", 1)
+    then = memory.snapshot
+    memory.store("a", 2)
+    memory.delete("b")
+    memory.store("c", 1)
+    memory.store("other", 9)
+    (version,) = memory.restore("a", version=1)
+    assert (version.value, version.version) == (1, 3)
+    changed = {one.key: one.operation for one in memory.restore("[abc]", at=then)}
+    assert changed == {"b": "created", "c": "deleted"}
+    assert (memory.list(), memory.retrieve("b")) == (["a", "b", "other"], 1)
+    assert memory.restore("[abc]", at=then) == []
+    with pytest.raises(UnknownRevisionError):
+        memory.restore("a", version=99)
+
+
+def test_history_is_gits_own(memory: Memory, git: Git) -> None:
+    """The list of versions is `git log` of the key's file."""
+    for number in range(40):
+        memory.store(f"k{number % 3}", number)
+    log = git(memory.path / ".git", "log", "--format=%H", "main", "--", "default/k1.json").split()
+    assert [version.revision for version in memory.history("k1")] == log
