@@ -60,6 +60,14 @@ def place(path: str | os.PathLike[str]) -> Place:
     return Place(given, given / ".git", given / "derived", given / "local")
 
 
+def locate(path: str | os.PathLike[str] | None) -> Place:
+    """The place that `path` names; for None the nearest memory upwards, else where a new one belongs."""
+    if path is not None:
+        return place(path)
+    here = Path.cwd()
+    return place(discover(here) or project_root(here))
+
+
 def is_bare(path: Path) -> bool:
     """Whether `path` is itself a bare repository."""
     return (path / "HEAD").is_file() and (path / "objects").is_dir() and (path / "refs").is_dir()
