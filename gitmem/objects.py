@@ -91,6 +91,7 @@ class Objects:
         self._blobs: dict[Oid, bytes] = {}
         self._lock = threading.Lock()
         self.flushed: set[Oid] = set()
+        self.flushed_folders: set[str] = set()
         self.pending: list[Callable[[Oid], tuple[str, bytes] | None]] = []
 
     # --- reading ---
@@ -360,8 +361,9 @@ class LooseWriter:
             folders = {os.path.dirname(path) for path in self._paths}
             for folder in folders:
                 sync_path(folder)
-            if folders:
+            if not folders <= self._objects.flushed_folders:
                 sync_path(os.path.join(self._objects.git_dir, "objects"))
+                self._objects.flushed_folders |= folders
         except OSError as error:
             raise storage_error(error, self._objects.git_dir) from error
         flushed = self._objects.flushed
