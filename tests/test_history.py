@@ -183,7 +183,8 @@ def test_a_revision_is_named_in_many_ways(memory: Memory, git: Git, clock: Clock
     noon = memory.snapshot
     git(memory.path / ".git", "tag", "v1", morning)
     git(memory.path / ".git", "tag", "-a", "-m", "annotated", "v2", noon)
-    for name in (morning, morning[:10], "v1", "main~1", "HEAD^", "morning", "2026-02-02T12:30:00Z", "2026-02-02T13:30:00+01:00"):
+    times = ("2026-02-02T12:30:00Z", "2026-02-02T13:30:00+01:00")
+    for name in (morning, morning[:10], "v1", "main~1", "HEAD^", "morning", *times):
         assert memory.resolve(name) == morning, name
     for name in (noon, "main", "v2", "noon", "2030-01-01", "refs/heads/main"):
         assert memory.resolve(name) == noon, name

@@ -51,7 +51,8 @@ def test_search_pages_through_one_order(memory: Memory) -> None:
             tx.store(f"k{number:04}", {"n": number})
     whole = [entry.value["n"] for entry in memory.search("k*", where="n >= `100`")]
     assert whole == list(range(100, 1200))
-    assert [entry.value["n"] for entry in memory.search("k*", where="n >= `100`", offset=550, limit=3)] == [650, 651, 652]
+    page = memory.search("k*", where="n >= `100`", offset=550, limit=3)
+    assert [entry.value["n"] for entry in page] == [650, 651, 652]
     assert [entry.value["n"] for entry in memory.search("k*", offset=1198, limit=9)] == [1198, 1199]
     assert memory.search("k*", limit=0) == []
 
@@ -149,5 +150,5 @@ def test_a_file_that_is_no_value_hurts_its_own_key_alone(memory: Memory, git: Gi
     with pytest.raises(CorruptValueError) as caught:
         memory.retrieve("bad")
     assert (caught.value.namespace, caught.value.key) == ("default", "bad")
-    assert [commit.message for commit in memory.log()][0] == "by hand"
+    assert memory.log()[0].message == "by hand"
     assert memory.store("bad", 2).version == 2
