@@ -35,9 +35,11 @@ imported when they are first used, so `import gitmem` costs nothing.
         editing       new blobs for some keys -> new trees in their canonical shape
         place         where a memory lies; laying its first stones
         locking       the memory's lock, for fairness and speed
+        identity      who git says is at the keyboard
         refs          branches; moving one by compare-and-swap
         repository    all of it as one: place, head, objects, publish
         packing       when and how loose objects become packs
+        upkeep        gc under its lock, and its start in the background when it is due
         index         the derived history index (sqlite3)
     second floor: memory
         entries       Entry, Version, Change and ABSENT: what the verbs give
@@ -53,7 +55,7 @@ imported when they are first used, so `import gitmem` costs nothing.
         memory        Memory: open, bind, verbs
     third floor: reach
         exchange      import and export, other tools' files among them
-        maintenance   expiry sweeps, doctor
+        maintenance   expiry sweeps; doctor, who examines and mends
     doors: they translate, they do not decide
         environment   a memory as the environment describes it, for Python agents
         cli           the command line, one file per family of commands

@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from gitmem import place as places
-from gitmem import steps
+from gitmem import steps, upkeep
 from gitmem.entries import UNSET, Entry, Version
 from gitmem.errors import InvalidValueError, NotAMemoryError
 from gitmem.globs import compile_glob
 from gitmem.history import as_version
 from gitmem.keys import DEFAULT_NAMESPACE, check_namespace
-from gitmem.place import Place
+from gitmem.packing import GcReport
 from gitmem.provenance import DEFAULT_AGENT, Stamp, check_name, write_digest
 from gitmem.reader import Reader
 from gitmem.repository import Repository
@@ -85,7 +85,7 @@ class Memory(View):
                 pointer="",
                 reason="unknown durability",
             )
-        where = locate(path)
+        where = places.locate(path)
         if not places.exists(where):
             if not create:
                 raise NotAMemoryError(
@@ -315,11 +315,15 @@ class Memory(View):
         Reads inside see what was staged. If others wrote meanwhile, the staged verbs run again on fresh data; an
         error in the block, or then, means that nothing is written.
         """
-        path = self._path()
+        path = self.write_path()
         tx = Transaction(self._arguments, path.stage())
         yield tx
         if tx.steps:
             path.run(tx.steps, message=message)
+
+    def gc(self, *, full: bool = False, auto: bool = False) -> GcReport:
+        """Pack the memory, beside readers and writers; `full` into one pack, `auto` only if it is due."""
+        return upkeep.gc(self._vault.repository, full=full, auto=auto)
 
     # --- inside ---
 
@@ -329,7 +333,8 @@ class Memory(View):
     def _canonical(self, value: Any) -> bytes:
         return self._arguments.canonical(value, self._vault.head(self._branch).root)
 
-    def _path(self) -> WritePath:
+    def write_path(self) -> WritePath:
+        """The one write path, of this memory's branch: for the floors above, not for callers."""
         return WritePath(self._vault, self._branch, self._stamp)
 
     def _write_id(self, verb: str, where: KeyId, request: Any, name: str | None) -> WriteId | None:
@@ -352,13 +357,13 @@ class Memory(View):
         where = self._target(key, namespace)
         seen = None
         if write is None:
-            stage = self._path().stage()
+            stage = self.write_path().stage()
             seen = (stage.token(*where), function(steps.current(stage, where, default)))
         step = steps.update(verb, where, function, default=default, seen=seen)
         return self._entry(where, [*checks(where, expect, guard), step], message, write)
 
     def _run(self, made: Sequence[Step], message: str | None, write: WriteId | None = None) -> Outcome:
-        return self._path().run(made, message=message, write_id=write)
+        return self.write_path().run(made, message=message, write_id=write)
 
     def _entry(
         self, where: KeyId, made: Sequence[Step], message: str | None, write: WriteId | None
@@ -382,11 +387,3 @@ class Memory(View):
 
 def _checked_session(session: str | None) -> str | None:
     return None if session is None else check_name(session, kind="session")
-
-
-def locate(path: str | os.PathLike[str] | None) -> Place:
-    """The place that `path` names; for None the nearest memory upwards, else where a new one belongs."""
-    if path is not None:
-        return places.place(path)
-    here = Path.cwd()
-    return places.place(places.discover(here) or places.project_root(here))

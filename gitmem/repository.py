@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from gitmem import place as places
 from gitmem.errors import FormatError, InvalidValueError, NotAMemoryError, StorageError, UnknownRevisionError
-from gitmem.locking import exclusive, exclusive_or_none
+from gitmem.locking import TIMEOUT, exclusive, exclusive_or_none
 from gitmem.objects import Commit, Identity, Objects, Oid
 from gitmem.place import POLICY_FILE, Place
 from gitmem.policy import DEFAULT_POLICY, ROOT_BYTES, Policy, parse_policy
@@ -45,6 +45,7 @@ class Repository:
         self.objects = Objects(str(where.git_dir))
         self.refs = Refs(where.git_dir, where.local)
         self.locks = lock
+        self.published = 0
         self._policies: dict[Oid, Policy] = {}
 
     @property
@@ -96,15 +97,15 @@ class Repository:
             ) from None
 
     @contextmanager
-    def lock(self) -> Iterator[None]:
-        """Hold the memory's lock, if this repository uses it. ContentionError if it cannot be had."""
+    def lock(self, *, timeout: float = TIMEOUT) -> Iterator[None]:
+        """Hold the memory's lock, if this repository uses it. ContentionError if it cannot be had in `timeout`."""
         if not self.locks:
             yield
             return
-        with exclusive(self._lock_path("lock")):
+        with exclusive(self._lock_path("lock"), timeout=timeout):
             yield
 
-    def maintenance_lock(self) -> object:
+    def maintenance_lock(self) -> AbstractContextManager[bool]:
         """A context manager: True while this process alone maintains the repository, False if another does."""
         return exclusive_or_none(self._lock_path("gc.lock"))
 

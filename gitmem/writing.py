@@ -11,9 +11,9 @@ Law: a step may run several times, each time on the newest snapshot; what return
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from gitmem import trees
 from gitmem.editing import edit
@@ -26,6 +26,7 @@ from gitmem.provenance import Stamp, check_message, compose
 from gitmem.reader import Reader
 from gitmem.stage import Stage, Staged, Step
 from gitmem.trees import KeyId
+from gitmem.upkeep import after_write
 from gitmem.vault import Vault
 
 PACK_FROM = 64
@@ -33,6 +34,7 @@ PACK_FROM = 64
 PATIENCE = 60.0
 """Seconds of lost races after which a write gives up."""
 
+T = TypeVar("T")
 
 
 class WriteId(NamedTuple):
@@ -50,6 +52,14 @@ class Outcome(NamedTuple):
     commit: Commit | None
 
 
+class Rewrite(NamedTuple):
+    """What care makes of a tree: how many files it writes, about; the commit's message; the writing of the root."""
+
+    size: int
+    message: str
+    write: Callable[[Writer], Oid]
+
+
 class WritePath:
     """The write path of one branch for one author."""
 
@@ -58,6 +68,11 @@ class WritePath:
         self._repository = vault.repository
         self._branch = branch
         self._stamp = stamp
+
+    @property
+    def branch(self) -> str:
+        """The branch that is written."""
+        return self._branch
 
     def stage(self) -> Stage:
         """A stage on the newest snapshot, for reading inside a transaction before it is committed."""
@@ -70,11 +85,26 @@ class WritePath:
         step is passed on, and nothing was written then.
         """
         subject = None if message is None else check_message(message)
+        outcome = self.until_published(lambda: self._attempt(steps, subject, write_id))
+        if outcome.commit is not None:
+            after_write(self._repository)
+        return outcome
+
+    def rewrite(self, plan: Callable[[Commit], Rewrite | None]) -> Commit | None:
+        """Publish the tree that `plan` makes of the newest commit, signed by gitmem itself; None if it makes none.
+
+        For care, which mends what it finds: it also works where gitmem.toml is broken. The plan may run several
+        times; errors as those of `run`.
+        """
+        return self.until_published(lambda: self._rewritten(plan))[0]
+
+    def until_published(self, attempt: Callable[[], T | None]) -> T:
+        """Try under the memory's lock until an attempt is no lost race (None); for the floors above, not for callers."""
         deadline = time.monotonic() + PATIENCE
         self._repository.check_writable(self._branch)
         while True:
             with self._repository.lock():
-                outcome = self._attempt(steps, subject, write_id)
+                outcome = attempt()
             if outcome is not None:
                 return outcome
             if time.monotonic() > deadline:
@@ -84,6 +114,27 @@ class WritePath:
                     path=str(self._repository.place.path),
                     age=None,
                 )
+
+    def _rewritten(self, plan: Callable[[Commit], Rewrite | None]) -> tuple[Commit | None] | None:
+        vault = self._vault
+        base = vault.objects.commit(self._repository.head(self._branch))
+        wish = plan(base)
+        if wish is None:
+            return (None,)
+        writer = self._writer(wish.size)
+        try:
+            root = wish.write(writer)
+            if root == base.tree:
+                commit = None
+            else:
+                commit = self._commit(writer, root, base.oid, wish.message, Stamp(SELF, None), vault.clock())
+                writer.finish()
+        finally:
+            if isinstance(writer, PackWriter):
+                writer.abort()
+        if commit is not None and not self._repository.publish(self._branch, base.oid, commit.oid):
+            return None
+        return (commit,)
 
     def _reader(self) -> Reader:
         vault = self._vault
@@ -184,7 +235,7 @@ class WritePath:
         if write_id is not None:
             trailers = [("Write-Id", write_id.name), ("Write-Digest", write_id.digest)]
         message = compose(
-            subject or _subject(stage.verbs), [*stamp_trailers(self._stamp), *trailers]
+            subject or subject_of(stage.verbs), [*stamp_trailers(self._stamp), *trailers]
         )
         made.append((self._commit(writer, root, parent, message, self._stamp, now), differences))
         return made
@@ -249,10 +300,11 @@ def stamp_trailers(stamp: Stamp) -> list[tuple[str, str]]:
 
 def expiry_message(keys: Sequence[KeyId]) -> str:
     """The message of a commit that deletes what had expired."""
-    return compose(_subject([("expire", key) for key in keys]), [("Agent", SELF)])
+    return compose(subject_of([("expire", key) for key in keys]), [("Agent", SELF)])
 
 
-def _subject(verbs: Sequence[tuple[str, KeyId]]) -> str:
+def subject_of(verbs: Sequence[tuple[str, KeyId]]) -> str:
+    """A commit's subject: verb, namespace and key; of several keys their number."""
     if len(verbs) == 1:
         verb, (namespace, key) = verbs[0]
         return f"{verb} {namespace} {key}"
