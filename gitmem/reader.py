@@ -35,7 +35,7 @@ class Reader:
         """`now` judges expiry: the clock for the present, the commit's own time for the past."""
         self.vault = vault
         self.snapshot = snapshot
-        self._now = now
+        self.now = now
         self._blobs: dict[tuple[str, str], Oid | None] = {}
         self._about: dict[tuple[str, str], tuple[Any, ...]] = {}
         self._expired: dict[str, list[tuple[str, datetime]]] = {}
@@ -91,7 +91,7 @@ class Reader:
     def expired(self, namespace: str, key: str) -> bool:
         """Whether the key has an expiry that has passed."""
         instant = self.expires(namespace, key)
-        return instant is not None and instant <= self._now()
+        return instant is not None and instant <= self.now()
 
     def token(self, namespace: str, key: str) -> VersionRow | None:
         """The key's last version as of this snapshot, a deletion included; None if there never was one."""
@@ -143,7 +143,7 @@ class Reader:
                 if instant is not None:
                     instants.append((key, instant))
             self._expired[namespace] = instants
-        now = self._now()
+        now = self.now()
         return {key for key, instant in self._expired[namespace] if instant <= now}
 
     def expired_keys(self) -> builtins.list[tuple[str, str]]:

@@ -38,6 +38,11 @@ class Stage:
         self.verbs: list[tuple[str, KeyId]] = []
         self._limit = reader.vault.policy(reader.snapshot.root).max_value_bytes
 
+    @property
+    def now(self) -> datetime:
+        """The time of writing."""
+        return self.reader.now()
+
     def value(self, namespace: str, key: str) -> Any:
         """The value as it would be now, or ABSENT."""
         staged = self.staged.get((namespace, key))

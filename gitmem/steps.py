@@ -19,14 +19,16 @@ from gitmem.stage import Stage, Step
 from gitmem.trees import KeyId
 
 Function = Callable[[Any], Any]
+Expiry = Callable[[datetime], datetime | None]
+"""The time of writing -> when the key expires."""
 
 
-def store(where: KeyId, body: bytes, expires: datetime | None) -> Step:
+def store(where: KeyId, body: bytes, expires: Expiry) -> Step:
     """Last write wins."""
-    return lambda stage: stage.put_body("store", *where, body, expires=expires)
+    return lambda stage: stage.put_body("store", *where, body, expires=expires(stage.now))
 
 
-def create(where: KeyId, body: bytes, expires: datetime | None) -> Step:
+def create(where: KeyId, body: bytes, expires: Expiry) -> Step:
     """Only if the key is absent."""
 
     def step(stage: Stage) -> None:
@@ -41,7 +43,7 @@ def create(where: KeyId, body: bytes, expires: datetime | None) -> Step:
                 key=key,
                 current=current,
             )
-        stage.put_body("create", *where, body, expires=expires)
+        stage.put_body("create", *where, body, expires=expires(stage.now))
 
     return step
 

@@ -17,6 +17,7 @@ from gitmem.errors import InvalidKeyError, InvalidValueError
 from gitmem.globs import compile_glob
 from gitmem.keys import check_key, check_namespace
 from gitmem.stage import Stage, Step
+from gitmem.steps import Expiry
 from gitmem.trees import KeyId
 from gitmem.vault import Vault
 
@@ -41,9 +42,10 @@ class Arguments:
         """A value's bytes, made once before any attempt. InvalidValueError if it is none, or too big here."""
         return codec.encode(value, max_bytes=self.vault.policy(root).max_value_bytes)
 
-    def expiry(self, ttl: float | None) -> datetime | None:
-        """The instant a ttl names, from now."""
-        return expiry_of(ttl, self.vault.clock())
+    def expiry(self, ttl: float | None) -> Expiry:
+        """The instant a ttl names, from whenever it is written; InvalidValueError at once if it is no ttl."""
+        expiry_of(ttl, self.vault.clock())
+        return lambda now: expiry_of(ttl, now)
 
 
 class Transaction:
@@ -148,7 +150,7 @@ def expiry_of(ttl: float | None, now: datetime) -> datetime | None:
     try:
         if not seconds > 0:
             raise OverflowError
-        instant = now.astimezone(UTC) + timedelta(seconds=float(seconds))
+        instant = now.astimezone(UTC) + max(timedelta(seconds=float(seconds)), timedelta.resolution)
     except (OverflowError, ValueError):
         raise InvalidValueError(
             f"ttl {ttl!r} is not a positive number of seconds",

@@ -169,7 +169,7 @@ class WritePath:
             return None
         for commit, differences in commits:
             vault.indexed(base).extend(commit, differences, branch=self._branch)
-        return Outcome(Reader(vault, vault.snapshot(new.oid), now=vault.clock), new)
+        return Outcome(Reader(vault, vault.snapshot(new.oid), now=lambda: now), new)
 
     def _writer(self, count: int) -> Writer:
         if count < PACK_FROM:
