@@ -22,7 +22,7 @@ from typing import IO, NamedTuple
 
 from gitmem.gitobject import hash_object
 from gitmem.loose import discard, storage_error, sync_path
-from gitmem.packs import KINDS, Oid
+from gitmem.packs import KINDS, Oid, Pack, PackDamage
 
 _NUMBERS = {kind: number for number, kind in KINDS.items()}
 OFS_DELTA, REF_DELTA = 6, 7
@@ -52,7 +52,7 @@ class PackWriter:
             os.makedirs(self._folder, exist_ok=True)
             descriptor = os.open(self._temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o444)
             self._file: IO[bytes] = open(descriptor, "w+b", buffering=1 << 18)  # noqa: SIM115 (abort closes it)
-            self._file.write(bytes(12))
+            self._file.write(b"PACK" + bytes(8))
         except OSError as error:
             raise storage_error(error, self._temporary) from error
 
@@ -108,6 +108,23 @@ class PackWriter:
         else:
             head = _entry_head(REF_DELTA, entry.size) + base
         self._append(entry.oid, head + entry.deflated)
+
+    def read(self, oid: Oid) -> tuple[str, bytes] | None:
+        """Kind and body of an object added to this pack, before it is visible to anybody; None if it was not."""
+        for recent in self._recent.values():
+            if (kept := recent.get(oid)) is not None:
+                return kept.kind, kept.body
+        stored = self._entries.get(oid)
+        if stored is None:
+            return None
+        self._file.flush()
+        return Pack(self._temporary).read(stored >> 32, self._read_base)
+
+    def _read_base(self, oid: Oid) -> tuple[str, bytes]:
+        found = self.read(oid)
+        if found is None:
+            raise PackDamage(f"{self._temporary}: the base {oid.hex()} of a delta is missing")
+        return found
 
     def finish(self) -> Path | None:
         """Make the pack visible; its path, or None (and no pack) if nothing was added."""
