@@ -123,12 +123,16 @@ class _Editor:
         return self._write(new, oid)
 
     def _count(self, tree: Tree, trail: str, *, root: bool) -> int:
-        """The logical entries of a node, buckets included; stops early beyond LIMIT."""
+        """The logical entries of a node, buckets included; exact up to LIMIT, and beyond it just more than that."""
         total = sum(1 for _ in parts(tree, trail, root=root))
+        sizes = self._objects.sizes
         for digit, oid in buckets(tree):
             if total > LIMIT:
                 break
-            total += self._count(self._objects.tree(oid), trail + digit, root=root)
+            known = sizes.get((oid, trail))
+            if known is None:
+                known = sizes[oid, trail] = self._count(self._objects.tree(oid), trail + digit, root=root)
+            total += known
         return total
 
     def _split(self, tree: Tree, logical: list[Part], trail: str, base: Oid | None) -> Oid | None:
@@ -232,7 +236,7 @@ class _Editor:
         return oid
 
     def _spliced(self, tree: Tree, base: Oid) -> bytes | None:
-        """The bytes of a tree that differs from its base in a few ids alone: the usual store, at a tenth of the cost."""
+        """The bytes of a tree that differs from its base in a few ids alone: the usual store, at a tenth the cost."""
         old, body = self._objects.tree(base), self._objects.tree_body(base)
         if body is None or old.keys() != tree.keys():
             return None

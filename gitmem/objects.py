@@ -87,6 +87,7 @@ class Objects:
         self._trees: dict[Oid, Tree] = {}
         self._bodies: dict[Oid, bytes] = {}
         self._weight = 0
+        self.sizes: dict[tuple[Oid, str], int] = {}
         self._commits: dict[Oid, Commit] = {}
         self._blobs: dict[Oid, bytes] = {}
         self._lock = threading.Lock()
@@ -271,6 +272,7 @@ class Objects:
         with self._lock:
             self._weight += len(tree) + 1
             if self._weight > _CACHED_ENTRIES:
+                self.sizes.clear()
                 for old in list(self._trees)[: len(self._trees) // 2]:
                     self._weight -= len(self._trees.pop(old)) + 1
                     self._bodies.pop(old, None)

@@ -12,8 +12,8 @@ from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import NamedTuple, TypeAlias
 
-from gitmem.keys import MAX_KEY_BYTES, directory_name, leaf_name, parse_directory, parse_leaf
-from gitmem.layout import BUCKETS, bucket, bucket_digit, digits, paths
+from gitmem.keys import BUCKET_DIGITS, MAX_KEY_BYTES, directory_name, leaf_name, parse_directory, parse_leaf
+from gitmem.layout import bucket, bucket_digit, digits, paths
 from gitmem.objects import TREE_MODE, Objects, Oid, Tree
 
 KeyId: TypeAlias = tuple[str, str]
@@ -57,6 +57,8 @@ def parts(tree: Tree, trail: str, *, root: bool = False) -> Iterator[Part]:
     Files at the root are foreign: a key has a namespace. So are names in a bucket that is not theirs.
     """
     for entry, (mode, oid) in tree.items():
+        if entry in BUCKET_DIGITS:
+            continue
         if mode == TREE_MODE:
             name = parse_directory(entry)
         elif mode & _FILE_TYPE == _REGULAR and not root:
@@ -69,11 +71,10 @@ def parts(tree: Tree, trail: str, *, root: bool = False) -> Iterator[Part]:
 
 def buckets(tree: Tree) -> Iterator[tuple[str, Oid]]:
     """The buckets of a node: digit and id."""
-    for entry in BUCKETS & tree.keys():
-        mode, oid = tree[entry]
-        digit = bucket_digit(entry)
-        if mode == TREE_MODE and digit is not None:
-            yield digit, oid
+    for entry, digit in BUCKET_DIGITS.items():
+        found = tree.get(entry)
+        if found is not None and found[0] == TREE_MODE:
+            yield digit, found[1]
 
 
 def expires_root(objects: Objects, root: Oid) -> Oid | None:
