@@ -73,11 +73,19 @@ def _flock(path: str, timeout: float) -> Callable[[], None]:
     except OSError as error:
         os.close(descriptor)
         raise _no_locks(error, path) from error
-    return lambda: os.close(descriptor)
+    return lambda: _unlock(descriptor)
+
+
+def _unlock(descriptor: int) -> None:
+    """Give the lock back, even if a forked child has inherited the descriptor: closing ours alone would not."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
+    finally:
+        os.close(descriptor)
 
 
 def _wait(descriptor: int, path: str, timeout: float) -> None:
-    """Block in a thread of its own; on a time-out that thread gives the lock back as soon as it gets it."""
+    """Block in a thread of its own; if the wait ends first, that thread gives the lock back as soon as it gets it."""
     state = threading.Lock()
     outcome: list[str] = ["waiting"]
 
@@ -93,18 +101,29 @@ def _wait(descriptor: int, path: str, timeout: float) -> None:
         if abandoned:
             os.close(descriptor)
 
-    thread = threading.Thread(target=block, name="gitmem-lock", daemon=True)
-    if timeout > 0:
+    def end(*, keep: bool) -> bool:
+        """The wait is over: whether the lock is held and kept. Otherwise nobody has it, now or later."""
+        with state:
+            now = outcome[0]
+            outcome[0] = "abandoned"
+        if now == "held" and keep:
+            return True
+        if now != "waiting":
+            os.close(descriptor)
+        return False
+
+    if timeout <= 0:
+        os.close(descriptor)
+        raise _busy(path, timeout)
+    try:
+        thread = threading.Thread(target=block, name="gitmem-lock", daemon=True)
         thread.start()
         thread.join(timeout)
-        with state:
-            if outcome[0] == "held":
-                return
-            if outcome[0] == "waiting":
-                outcome[0] = "abandoned"
-    if outcome[0] != "abandoned":
-        os.close(descriptor)
-    raise _busy(path, timeout)
+    except BaseException:
+        end(keep=False)
+        raise
+    if not end(keep=True):
+        raise _busy(path, timeout)
 
 
 def _filelock(path: str, timeout: float) -> Callable[[], None]:

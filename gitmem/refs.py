@@ -21,6 +21,7 @@ WAIT = 10.0
 """Seconds that a foreign lock on a branch is waited for."""
 
 _DRAFT, _FREE = "publish-", "free-"
+_SYMBOLIC, _HOPS = b"ref: ", 5
 _BAD_NAME = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|^/|/$|\.$|^\.|/\.|\.lock(/|$)|^@$|^-")
 
 
@@ -34,6 +35,20 @@ def branch_ref(branch: str) -> str:
     return f"refs/heads/{branch}"
 
 
+def _target(content: bytes, path: str) -> str:
+    """The name in a symbolic ref; StorageError if it leads out of refs/."""
+    name = content[len(_SYMBOLIC) :].decode(errors="replace").strip()
+    if not name.startswith("refs/") or _BAD_NAME.search(name):
+        raise _damaged(path)
+    return name
+
+
+def _damaged(path: str) -> StorageError:
+    return StorageError(
+        f"{path} is damaged: it holds no object id", hint="run `gitmem doctor --repair`", path=path
+    )
+
+
 class Refs:
     """The refs of one bare repository. No answer is cached: reading one costs microseconds."""
 
@@ -43,7 +58,7 @@ class Refs:
         self._local = str(local)
         self._paths: dict[str, str] = {}
 
-    def read(self, name: str) -> Oid | None:
+    def read(self, name: str, *, hops: int = _HOPS) -> Oid | None:
         """The object a full ref name points to: loose, else packed, else None. StorageError if it is garbled."""
         path = self._paths.get(name) or self._paths.setdefault(name, f"{self._git_dir}/{name}")
         try:
@@ -63,11 +78,9 @@ class Refs:
                 return bytes.fromhex(content[:40].decode())
             except ValueError:
                 pass
-        if content.startswith(b"ref: "):
-            return self.read(content[5:].decode(errors="replace").strip())
-        raise StorageError(
-            f"{path} is damaged: it holds no object id", hint="run `gitmem doctor --repair`", path=path
-        )
+        if content.startswith(_SYMBOLIC) and hops:
+            return self.read(_target(content, path), hops=hops - 1)
+        raise _damaged(path)
 
     def all(self) -> dict[str, Oid]:
         """Every ref by its full name."""
@@ -108,6 +121,7 @@ class Refs:
         `locked`: the caller holds the memory's lock, so a lock file that one of our drafts made is a dead
         writer's. ContentionError after `wait` seconds; StorageError when the disk refuses.
         """
+        name = self._followed(name)
         path = os.path.join(self._git_dir, name)
         lock = path + ".lock"
         draft = os.path.join(self._local, (_DRAFT if locked else _FREE) + os.urandom(8).hex())
@@ -130,6 +144,25 @@ class Refs:
         except OSError as error:
             raise storage_error(error, path) from error
         return True
+
+    def _followed(self, name: str) -> str:
+        """The ref that a symbolic one points to in the end: that is the one to move."""
+        for _ in range(_HOPS):
+            path = os.path.join(self._git_dir, name)
+            try:
+                descriptor = os.open(path, os.O_RDONLY)
+            except OSError:
+                return name
+            try:
+                content = os.read(descriptor, 256)
+            except OSError:
+                return name
+            finally:
+                os.close(descriptor)
+            if not content.startswith(_SYMBOLIC):
+                return name
+            name = _target(content, path)
+        return name
 
     def _write_draft(self, draft: str, new: Oid, durable: bool) -> None:
         for attempt in (1, 2):
@@ -160,6 +193,8 @@ class Refs:
                     discard(lock)
                     continue
             except FileNotFoundError:
+                if not os.path.exists(draft):
+                    raise  # somebody cleans `local/`; nothing is published
                 os.makedirs(os.path.dirname(lock), exist_ok=True)
                 continue
             except OSError:
