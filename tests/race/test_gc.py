@@ -190,9 +190,7 @@ def test_a_gc_killed_at_any_moment_loses_nothing(bare: Path, git: Git, program: 
 
 @with_and_without_git
 @pytest.mark.parametrize("how", ["git", "ours"])
-def test_gc_beside_readers_and_writers_loses_nothing(
-    bare: Path, git: Git, program: str | None, how: str
-) -> None:
+def test_gc_beside_readers_and_writers_loses_nothing(bare: Path, git: Git, program: str | None, how: str) -> None:
     """Two writers and a reader that keeps its handles, while one gc follows another."""
     oids = grown(bare, 1)
     writers = [start(WRITER, str(bare), name, "25", how) for name in ("coder", "tester")]
