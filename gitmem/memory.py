@@ -298,6 +298,8 @@ class Memory(View):
         """
         if (version is None) == (at is None):
             raise TypeError("restore() takes either version= or at=")
+        if at is not None and expect is not UNSET:
+            raise TypeError("expect= is for one key: with version=, not with at=")
         if version is not None:
             where = self._target(key, namespace)
             value = self.version(key, version, namespace=namespace).value

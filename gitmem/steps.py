@@ -7,6 +7,7 @@ Law: a step decides from its arguments and the stage alone, so it may run again 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from datetime import datetime
 from typing import Any
 
@@ -64,13 +65,13 @@ def update(verb: str, where: KeyId, function: Function, *, default: Any, seen: t
 
 
 def current(stage: Stage, where: KeyId, default: Any) -> Any:
-    """The value to be changed, or the default; MissingKeyError if there is neither."""
+    """The value to be changed, or the default: a fresh copy. MissingKeyError if there is neither."""
     value = stage.value(*where)
     if value is not ABSENT:
         return value
     if default is UNSET:
         raise stage.reader.missing(*where)
-    return default
+    return deepcopy(default)
 
 
 def patch(where: KeyId, change: Any) -> Function:

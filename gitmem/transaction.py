@@ -8,6 +8,7 @@ the newest snapshot when the block ends.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeAlias
 
@@ -86,11 +87,12 @@ class Transaction:
     def patch(self, key: str, patch: Any, *, default: Any = UNSET, namespace: str | None = None) -> None:
         """Stage a change by an RFC 7396 object or an RFC 6902 list."""
         where = self._arguments.target(key, namespace)
-        self._add(steps.update("patch", where, steps.patch(where, patch), default=default, seen=None))
+        function = steps.patch(where, deepcopy(patch))
+        self._add(steps.update("patch", where, function, default=default, seen=None))
 
     def append(self, key: str, element: Any, *, at: str = "", namespace: str | None = None) -> None:
         """Stage one more element of a list."""
-        self._add(steps.append(self._arguments.target(key, namespace), element, at))
+        self._add(steps.append(self._arguments.target(key, namespace), deepcopy(element), at))
 
     def delete(self, *keys: str, namespace: str | None = None) -> None:
         """Stage deletions; MissingKeyError if one of the keys is missing."""
