@@ -19,7 +19,7 @@ import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
-from itertools import zip_longest
+from itertools import chain, groupby, zip_longest
 from typing import NamedTuple, NoReturn, TypeAlias
 
 from gitmem.errors import InvalidPatternError
@@ -73,13 +73,19 @@ _LEAP = _Any("(?:.*/|(?<![^/]))")  # nothing only where a segment begins: `a**/b
 
 
 class Glob:
-    """A compiled pattern; `prefix` begins every match, and if `literal` it is the only one."""
+    """A compiled pattern; `prefix` begins every match, and if `literal` it is the only one.
 
-    __slots__ = ("_accepts", "literal", "pattern", "prefix")
+    Every match contains the `needle`: looking for it first is cheaper than trying the pattern.
+    """
 
-    def __init__(self, pattern: str, prefix: str, literal: bool, accepts: Callable[[str], object]) -> None:
+    __slots__ = ("_accepts", "literal", "needle", "pattern", "prefix")
+
+    def __init__(
+        self, pattern: str, prefix: str, needle: str, literal: bool, accepts: Callable[[str], object]
+    ) -> None:
         self.pattern = pattern
         self.prefix = prefix
+        self.needle = needle
         self.literal = literal
         self._accepts = accepts
 
@@ -95,7 +101,11 @@ class Glob:
         size = len(self.prefix)
         first = bisect_left(keys, self.prefix)
         last = bisect_right(keys, self.prefix, lo=first, key=lambda key: key[:size])
-        return filter(self._accepts, keys[first:last])
+        slices = (keys[start : min(start + 1024, last)] for start in range(first, last, 1024))
+        needle = self.needle
+        return chain.from_iterable(
+            filter(self._accepts, [key for key in some if needle in key] if needle else some) for some in slices
+        )
 
 
 @lru_cache(256)
@@ -103,11 +113,12 @@ def compile_glob(pattern: str) -> Glob:
     """The matcher of `pattern`; InvalidPatternError if it is malformed."""
     tokens = _parse(pattern)
     prefix = _prefix(tokens)
+    needle = _needle(tokens[len(prefix) :])
     if len(prefix) == len(tokens):
-        return Glob(pattern, prefix, True, prefix.__eq__)
+        return Glob(pattern, prefix, prefix, True, prefix.__eq__)
     if _choices(tokens) > _MANY_CHOICES:
-        return Glob(pattern, prefix, False, _Automaton(tokens).accepts)
-    return Glob(pattern, prefix, False, re.compile(_regex(tokens), re.DOTALL).fullmatch)
+        return Glob(pattern, prefix, needle, False, _Automaton(tokens).accepts)
+    return Glob(pattern, prefix, needle, False, re.compile(_regex(tokens), re.DOTALL).fullmatch)
 
 
 def escape(text: str) -> str:
@@ -182,6 +193,13 @@ def _prefix(tokens: _Sequence) -> str:
             break
         prefix += token.text
     return prefix
+
+
+def _needle(tokens: _Sequence) -> str:
+    """The longest run of plain characters."""
+    texts = [token.text if isinstance(token, _One) else None for token in tokens]
+    runs = groupby(texts, lambda text: text is not None)
+    return max(("".join(filter(None, run)) for plain, run in runs if plain), key=len, default="")
 
 
 def _refuse(pattern: str, reason: str) -> NoReturn:

@@ -58,7 +58,7 @@ class Vault:
         self._lock = threading.Lock()
         self._snapshots: dict[Oid, Snapshot] = {}
         self._heads: dict[str, Oid] = {}
-        self._values: dict[Oid, bytes] = {}
+        self._values: dict[Oid, str] = {}
         self._cached = 0
         self._listings: dict[str, tuple[tuple[Oid, ...], Oid, list[str]]] = {}
         self._instants: dict[Oid, datetime | None] = {}
@@ -144,7 +144,7 @@ class Vault:
             if self._cached > _CACHED_BYTES:
                 self._values.clear()
                 self._cached = len(body)
-            self._values[oid] = body
+            self._values[oid] = body.decode().lstrip()
 
     def instant(self, oid: Oid, namespace: str, key: str) -> datetime | None:
         """The instant in an expiry's blob; one that is damaged counts as never, so that nothing vanishes."""
