@@ -1,9 +1,10 @@
-"""The index against a slow reference on wilful graphs, against plain git, and against everything that befalls a file."""
+"""The index against a slow reference on wilful graphs, against plain git, and against all that befalls a file."""
 
 from __future__ import annotations
 
 import os
 import random
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -11,12 +12,13 @@ import threading
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
 from gitmem.index import Index, VersionRow, file
-from gitmem.objects import Commit, Identity, Objects, Oid, hash_object
+from gitmem.index.ledger import Ledger
+from gitmem.objects import Commit, Identity, Objects, Oid, Tree, hash_object
 from gitmem.trees import changed
 from tests.reference import Node, Reference, random_graph
 
@@ -360,8 +362,10 @@ def test_a_half_deleted_index_is_begun_anew(world: World, tmp_path: Path, left: 
     answer(old, world)
     for companion in {"", "-wal", "-shm"} - {left}:
         (tmp_path / f"index.sqlite{companion}").unlink()
+    remains = (tmp_path / f"index.sqlite{left}").stat().st_ino
     new = world.index(path)
     answer(new, world, LARGE[2])
+    assert left == "" or (tmp_path / f"index.sqlite{left}").stat().st_ino != remains
     answer(old, world, LARGE[3])
     old.close()
     answer(new, world)
@@ -379,6 +383,7 @@ def test_closing_a_deleted_index_leaves_the_new_one_alone(world: World, tmp_path
     old, new = world.index(path), world.index(path)
     answer(old, world)
     file.delete(str(path))
+    assert [found.name for found in tmp_path.iterdir()] == ["index.sqlite.lock"]
     answer(new, world)
     assert (tmp_path / "index.sqlite-wal").exists()
     old.close()
@@ -531,6 +536,28 @@ def test_two_processes_catch_up_at_once(world: World, tmp_path: Path) -> None:
     index.close()
 
 
+def test_who_was_overtaken_while_reading_git_records_nothing_twice(world: World, tmp_path: Path) -> None:
+    """Git is read outside the transaction: what was missing before may have been recorded since."""
+    path = tmp_path / "index.sqlite"
+    head = world.oids["line"][1200]
+
+    class Slow(Objects):
+        def tree(self, oid: Oid) -> Tree:
+            if not other.knows(head):
+                other.catch_up(head)
+            return super().tree(oid)
+
+    other = world.index(path)
+    index = Index(str(path), Slow(str(world.folder)))
+    index.catch_up(world.oids["line"][-1])
+    assert not index.in_memory
+    assert other._file._identity == index._file._identity
+    assert not other._file.moved(), "a clash was taken for damage"
+    assert [row.version for row in index.versions(head, "default", "k0")] == list(range(241, 0, -1))
+    other.close()
+    index.close()
+
+
 def test_what_another_process_recorded_is_seen(world: World, tmp_path: Path) -> None:
     """Joins that were loaded before it wrote are not the last word."""
     path = tmp_path / "index.sqlite"
@@ -548,16 +575,28 @@ def test_a_forked_child_opens_the_file_itself(world: World, tmp_path: Path) -> N
     """SQLite's connections must not cross a fork; the parent's goes on after the child has ended."""
     index = world.index(tmp_path / "index.sqlite")
     index.catch_up(world.oids[LARGE[1]][30])
-    with index._lock:  # as if another thread held it: the child must not wait for that thread
-        child = os.fork()
-        if child == 0:
-            status = 1
-            try:
-                before = index._ledger
-                answer(index, world)
-                status = 0 if before is None and not index.in_memory else 2
-            finally:
-                os._exit(status)
+    held, done = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with index._lock:
+            held.set()
+            done.wait()
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    held.wait()
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            before = index._ledger
+            signal.alarm(60)  # a child that waits for the thread that it does not have
+            answer(index, world)
+            status = 0 if before is None and not index.in_memory else 2
+        finally:
+            os._exit(status)
+    done.set()
+    holder.join()
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     index._objects = Unreadable(str(world.folder))
     answer(index, world)
@@ -576,11 +615,17 @@ def test_threads_share_an_index(world: World, tmp_path: Path) -> None:
             failures.append(error)
 
     threads = [threading.Thread(target=ask, args=(LARGE[number % 4],)) for number in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(interval)
     assert failures == []
+    assert not index.in_memory
     index.close()
 
 
@@ -614,6 +659,42 @@ def test_extend_twice_counts_once(world: World) -> None:
     index.extend(*own(world, 21))
     row = index.token(world.oids["line"][21], "default", "k2")
     assert shown(row) == expected(world, "line", 21, "k2")
+
+
+def test_a_change_that_changes_nothing_is_no_version(world: World) -> None:
+    """A transaction may store what was there already, beside what was not."""
+    index = world.index()
+    index.catch_up(world.oids["line"][20])
+    commit, changes = own(world, 21)
+    same = index.token(world.oids["line"][20], "default", "k0")
+    assert same is not None
+    index.extend(commit, {**changes, ("default", "k0"): (same.blob, same.blob)})
+    assert index.token(commit.oid, "default", "k0") == same
+    assert [key for _, key, _ in index.changes(commit.oid)] == ["k2"]
+
+
+def test_a_transaction_that_failed_leaves_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither in the file nor in the caches beside it: a rolled back number belongs to the next commit."""
+    index = world.index()
+    index.catch_up(world.oids["line"][20])
+    plain, calls = Ledger.record, []
+
+    def record(self: Ledger, commit: Commit, *rest: Any) -> None:
+        plain(self, commit, *rest)
+        calls.append(commit)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Ledger, "record", record)
+    with pytest.raises(KeyboardInterrupt):
+        index.extend_many([own(world, 21), own(world, 22)])
+    assert not index.knows(world.oids["line"][21])
+    index.catch_up(world.oids["line"][30])
+    for place in (21, 22, 30):
+        token = world.references["line"].token(place, "k0")
+        assert token is not None
+        row = index.token(world.oids["line"][place], "default", "k0")
+        assert shown(row) == expected(world, "line", token, "k0")
 
 
 def test_extend_without_the_parent_catches_up(world: World) -> None:
@@ -669,6 +750,48 @@ def test_a_file_that_stays_busy_is_given_up(world: World, tmp_path: Path, monkey
     answer(index, world)
     assert index.in_memory
     busy.close()
+
+
+def test_a_lock_that_passes_is_waited_for(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One clash is no reason to do without the file for good."""
+    monkeypatch.setattr(file, "SHORT_WAIT", 1)
+    path = tmp_path / "index.sqlite"
+    index = world.index(path)
+    index.catch_up(world.oids["line"][20])
+    index.close()
+    busy = sqlite3.connect(path, isolation_level=None)
+    busy.execute("begin immediate")
+    give_up = index._file.give_up
+
+    def release(error: sqlite3.DatabaseError, attempt: int) -> None:
+        busy.close()
+        give_up(error, attempt)
+
+    monkeypatch.setattr(index._file, "give_up", release)
+    assert index.record_head("main", world.oids["line"][20]) is None
+    assert not index.in_memory
+    assert index.record_head("main", world.oids["small-5"][0]) == world.oids["line"][20]
+    index.close()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no flock here")
+def test_nobody_else_opens_while_tables_are_made(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between deleting and making, SQLite's three files would be of two generations."""
+    import fcntl
+
+    path = tmp_path / "index.sqlite"
+    make_tables = file._make_tables
+
+    def watched(db: sqlite3.Connection) -> None:
+        with open(f"{path}.lock", "rb") as lock, pytest.raises(BlockingIOError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        make_tables(db)
+
+    monkeypatch.setattr(file, "_make_tables", watched)
+    index = world.index(path)
+    answer(index, world)
+    assert not index.in_memory
+    index.close()
 
 
 def test_a_rewritten_history_is_noticed(world: World, tmp_path: Path) -> None:
