@@ -8,20 +8,20 @@ from __future__ import annotations
 
 import builtins
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from itertools import groupby, islice
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from gitmem import trees
-from gitmem.entries import ABSENT, Entry
 from gitmem.errors import InvalidPatternError, MissingKeyError
-from gitmem.globs import compile_glob
 from gitmem.keys import check_key, check_namespace
+from gitmem.members import ABSENT
 from gitmem.vault import Clock, Snapshot, Vault
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # entries and globs are imported where they are used: a cold `retrieve` needs neither
+    from gitmem.entries import Entry
     from gitmem.index import VersionRow
     from gitmem.objects import Oid
 
@@ -37,7 +37,7 @@ class Reader:
         self.snapshot = snapshot
         self.now = now
         self._blobs: dict[tuple[str, str], Oid | None] = {}
-        self._about: dict[tuple[str, str], tuple[Any, ...]] = {}
+        self._about: dict[tuple[str, str], Callable[[Any], Entry]] = {}
         self._expired: dict[str, list[tuple[str, datetime]]] = {}
 
     # --- one key ---
@@ -61,7 +61,7 @@ class Reader:
             if row is None:
                 raise AssertionError(f"{namespace}/{key} is in the tree, but no commit brought it")
             about = self._about[namespace, key] = self._describe(namespace, key, row)
-        return Entry(value, *about)
+        return about(value)
 
     def blob(self, namespace: str, key: str) -> Oid | None:
         """The blob of a key that is there and has not expired."""
@@ -101,9 +101,12 @@ class Reader:
         """The error for a key that is not here, with the nearest thing to try."""
         return missing_key(self, namespace, key)
 
-    def _describe(self, namespace: str, key: str, row: VersionRow) -> tuple[Any, ...]:
+    def _describe(self, namespace: str, key: str, row: VersionRow) -> Callable[[Any], Entry]:
+        """An entry but for its value."""
+        from gitmem.entries import Entry
+
         facts = self.vault.index.facts(row.revision)
-        return (
+        about = (
             namespace,
             key,
             row.version,
@@ -114,6 +117,7 @@ class Reader:
             datetime.fromtimestamp(facts.time, UTC),
             self.expires(namespace, key),
         )
+        return lambda value: Entry(value, *about)
 
     # --- many keys ---
 
@@ -166,6 +170,8 @@ class Reader:
 
     def search_keys(self, namespace: str, pattern: str) -> Iterator[str]:
         """The keys that match a glob, in order. InvalidPatternError for a malformed one."""
+        from gitmem.globs import compile_glob
+
         return compile_glob(pattern).select(self.keys(namespace))
 
     def search(
@@ -175,6 +181,8 @@ class Reader:
 
         A type error in the condition is no match. InvalidPatternError for a malformed glob or condition.
         """
+        from gitmem.globs import compile_glob
+
         compile_glob(pattern)
         pairs = ((name, key) for name in namespaces for key in self.search_keys(name, pattern))
         stop = None if limit is None else offset + limit
