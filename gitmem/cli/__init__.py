@@ -1,0 +1,163 @@
+"""The command line: a door. It turns words into verbs, and what the verbs give into text; it decides nothing.
+
+Knows what the commands are called and where each is written; does not know what they do.
+Law: calling one command imports that command's module alone, and listing all of them imports none, so that
+`gitmem retrieve` starts quickly. Whatever goes wrong leaves by one way: `failures`.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import warnings
+from importlib import import_module
+from io import TextIOWrapper
+from typing import Any
+
+import click
+
+from gitmem.cli.command import SETTINGS, Place, places_options
+
+FAMILIES = {
+    "Write": {
+        "init": ("writes:init", "Create a memory."),
+        "store": ("writes:store", "Store a value; the last write wins."),
+        "create": ("writes:create", "Store a value only if the key is absent."),
+        "patch": ("writes:patch", "Change members of a value."),
+        "append": ("writes:append", "Add one element to a list."),
+        "delete": ("writes:delete", "Delete keys; their history stays."),
+    },
+    "Read": {
+        "retrieve": ("retrieve:retrieve", "Print the value of a key."),
+        "list": ("reads:list_keys", "List the keys that begin with PREFIX."),
+        "namespaces": ("reads:namespaces", "List the namespaces that hold a key."),
+        "search": ("reads:search", "Find entries by a glob over their keys."),
+    },
+    "The past": {
+        "history": ("past:history", "Show the versions of a key, newest first."),
+        "log": ("past:log", "Show the commits, newest first, with the keys that each changed."),
+        "diff": ("past:diff", "Show what differs between two revisions, key by key, member by member."),
+        "blame": ("past:blame", "Show which version last changed each member of a value."),
+        "restore": ("past:restore", "Bring an earlier state back, as a new version."),
+    },
+    "Care": {
+        "import": ("exchange:import_source", "Take in a store of claude-flow or ruflo, an export, or a folder."),
+        "export": ("exchange:export", "Print entries as JSON lines, oldest first."),
+        "gc": ("care:gc", "Delete what has expired, and pack the repository."),
+        "doctor": ("care:doctor", "Check the memory, and mend it with --repair."),
+    },
+}  # family -> command -> (module:attribute, first line of its help)
+
+_WHERE = {name: place for family in FAMILIES.values() for name, (place, _) in family.items()}
+_SYNONYMS = {
+    "add": "create", "changes": "diff", "del": "delete", "fsck": "doctor", "get": "retrieve", "grep": "search",
+    "ls": "list", "put": "store", "query": "search", "read": "retrieve", "remove": "delete", "rm": "delete",
+    "save": "store", "set": "store", "show": "retrieve", "versions": "history", "write": "store",
+}  # fmt: skip
+
+_EPILOG = """\b
+Where and who, also as environment variables: GITMEM_STORE, GITMEM_NAMESPACE, GITMEM_AGENT, GITMEM_SESSION.
+Exit codes: 0 done, 1 failure, 2 usage, 3 no such key or revision, 4 conflict, 7 invalid key, value or pattern,
+8 busy.
+Completion: eval "$(_GITMEM_COMPLETE=bash_source gitmem)" in ~/.bashrc; zsh_source and fish_source likewise.
+"""
+
+
+class Front(click.Group):
+    """The commands by name; each is imported when it is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Every command, in the order of the help."""
+        return list(_WHERE)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of this name, imported now."""
+        if cmd_name not in self.commands and cmd_name in _WHERE:
+            module, _, attribute = _WHERE[cmd_name].partition(":")
+            self.commands[cmd_name] = getattr(import_module(f"gitmem.cli.{module}"), attribute)
+        return self.commands.get(cmd_name)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The command that the arguments begin with; for an unknown one the error names the nearest."""
+        if args[0] in _WHERE or ctx.resilient_parsing:
+            return super().resolve_command(ctx, args)
+        from difflib import get_close_matches
+
+        from gitmem.cli.failures import Misused
+
+        near = _SYNONYMS.get(args[0].lower()) or next(iter(get_close_matches(args[0], _WHERE, n=1)), None)
+        hint = f"did you mean `gitmem {near}`?" if near else "`gitmem --help` lists the commands"
+        raise Misused(f"there is no command {args[0]!r}", hint=hint, ctx=ctx)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The listing by families, from the table alone."""
+        for family, commands in FAMILIES.items():
+            with formatter.section(family):
+                formatter.write_dl([(name, text) for name, (_, text) in commands.items()])
+
+    def main(self, *arguments: Any, **extra: Any) -> Any:
+        """Run one command line and exit: every way out of the program is here."""
+        extra = {"prog_name": "gitmem", **extra, "standalone_mode": False}
+        try:
+            with warnings.catch_warnings():
+                warnings.showwarning = _warn  # type: ignore[assignment]
+                code = super().main(*arguments, **extra)
+        except Exception as error:
+            from gitmem.cli.failures import report
+
+            code = report(error)
+        sys.exit(code if isinstance(code, int) else 0)
+
+
+def _warn(message: Warning | str, *_: Any) -> None:
+    """A warning of the floors below as a line on stderr."""
+    from gitmem.cli.output import note
+
+    note(f"warning: {message}")
+
+
+@click.group(
+    name="gitmem",
+    cls=Front,
+    params=places_options(environment=True),
+    context_settings=SETTINGS,
+    epilog=_EPILOG,
+    help="Shared memory for teams of AI agents, kept in git: a namespace and a key name a JSON value, every store is "
+    "a commit.\n\nBegin with `gitmem store KEY VALUE` and `gitmem retrieve KEY`; `gitmem COMMAND --help` tells more.",
+)
+@click.option("--version", is_flag=True, is_eager=True, expose_value=False, help="Print the version and exit.",
+              callback=lambda ctx, _, asked: _print_version(ctx) if asked else None)  # fmt: skip
+@click.pass_context
+def front(ctx: click.Context) -> None:
+    """The group itself does nothing: the options before a command's name are kept for the command."""
+    ctx.ensure_object(Place)
+
+
+def _print_version(ctx: click.Context) -> None:
+    click.echo(f"gitmem {sys.modules['gitmem'].__version__}")
+    ctx.exit()
+
+
+def main() -> None:
+    """The program `gitmem`."""
+    for stream in (sys.stdout, sys.stderr):
+        if not stream.isatty() and isinstance(stream, TextIOWrapper):
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace", newline="\n")
+    try:
+        front.main()
+    except SystemExit as leaving:
+        if "gitmem.memory" not in sys.modules:
+            _leave(leaving.code)
+        raise
+
+
+def _leave(code: object) -> None:
+    """Leave at once: taking every module apart takes a sixth of a `retrieve`, and the light reader has nothing open."""
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except OSError:
+        code = code or 1
+    os._exit(code if isinstance(code, int) else 0)

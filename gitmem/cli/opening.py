@@ -1,0 +1,105 @@
+"""Opening the memory that a command speaks of, for a command that reads or for one that writes.
+
+Knows the environment and git's identity; does not know what is read or written.
+Law: a command that reads creates nothing; a command that writes creates a memory where there is none, and says so.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from gitmem.keys import DEFAULT_NAMESPACE
+
+if TYPE_CHECKING:
+    from gitmem.cli.command import Place
+    from gitmem.memory import Memory
+    from gitmem.reader import Reader
+
+
+class Person(NamedTuple):
+    """Who sits at this command line: the agent's name, and the committer's name and email."""
+
+    agent: str
+    committer: tuple[str, str] | None
+
+
+def reading(place: Place) -> Memory:
+    """The memory, to read from. NotAMemoryError if there is none."""
+    from gitmem.memory import Memory
+
+    return Memory.open(place.store, namespace=place.namespace or DEFAULT_NAMESPACE, create=False)
+
+
+def glance(place: Place) -> Reader:
+    """What lies in the memory now: for a retrieve, which must not wait for the import of the verbs that write."""
+    from datetime import UTC, datetime
+
+    from gitmem.place import locate
+    from gitmem.reader import Reader
+    from gitmem.repository import Repository
+    from gitmem.vault import Vault
+
+    vault = Vault(Repository(locate(place.store)), clock=lambda: datetime.now(UTC), committer=None)
+    return Reader(vault, vault.head("main"), now=vault.clock)
+
+
+def writing(place: Place, *, create: bool = True) -> Memory:
+    """The memory, to write to; created, with a word on stderr, where there is none, unless `create` is false."""
+    from gitmem import place as places
+    from gitmem.cli.output import note
+    from gitmem.memory import Memory
+
+    where = places.locate(place.store)
+    missing = not places.exists(where)
+    person = who(place)
+    memory = Memory.open(
+        where.path,
+        agent=person.agent,
+        session=place.session,
+        namespace=place.namespace or DEFAULT_NAMESPACE,
+        committer=person.committer,
+        create=create,
+    )
+    if missing:
+        note(f"created a memory at {memory.path}")
+    return memory
+
+
+def who(place: Place) -> Person:
+    """The agent: --agent, else git's user.name, else the login. The committer: git's identity, if there is one."""
+    from gitmem.identity import git_identity, legal_name
+
+    name, email = os.environ.get("GIT_COMMITTER_NAME"), os.environ.get("GIT_COMMITTER_EMAIL")
+    known_name, known_email = (None, None) if name and email and place.agent else git_identity(_git_settings())
+    name, email = legal_name(name or known_name or ""), legal_name(email or known_email or "")
+    committer = (name or email.partition("@")[0], email or f"{name}@gitmem") if name or email else None
+    return Person(place.agent or legal_name(known_name or "") or legal_name(_login()) or "unknown", committer)
+
+
+def _git_settings() -> list[Path]:
+    """The files in which git looks for its settings, the most general first."""
+    from gitmem.place import project_root
+
+    environment = os.environ
+    files = []
+    if system := environment.get("GIT_CONFIG_SYSTEM"):
+        files.append(Path(system))
+    elif not environment.get("GIT_CONFIG_NOSYSTEM"):
+        files.append(Path("/etc/gitconfig"))
+    if (user := environment.get("GIT_CONFIG_GLOBAL")) is not None:
+        files.append(Path(user))
+    else:
+        home = Path(os.path.expanduser("~"))
+        files += [Path(environment.get("XDG_CONFIG_HOME") or home / ".config", "git", "config"), home / ".gitconfig"]
+    return [*files, project_root(Path.cwd()) / ".git" / "config"]
+
+
+def _login() -> str:
+    from getpass import getuser
+
+    try:
+        return getuser()
+    except (OSError, KeyError, ImportError):
+        return ""

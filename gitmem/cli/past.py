@@ -1,0 +1,204 @@
+"""The commands about the past: history, log, diff, blame, restore.
+
+Knows how versions, commits and changes are printed; what they are is decided by `Memory`.
+Law: colours say what happened (green came, red went, yellow changed), and everything is readable without them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from gitmem.cli import values
+from gitmem.cli.command import Place, keys_like, verb
+from gitmem.cli.failures import Misused
+from gitmem.cli.opening import reading, writing
+from gitmem.cli.output import (
+    compact,
+    hint,
+    line,
+    on_terminal,
+    paint,
+    short,
+    write,
+    write_array,
+    write_json,
+    write_table,
+)
+from gitmem.cli.writes import tell_versions
+from gitmem.entries import ABSENT, format_time
+from gitmem.errors import UnknownRevisionError
+
+if TYPE_CHECKING:
+    from gitmem.entries import Change, CommitRecord, Version
+    from gitmem.memory import Memory
+
+_COLOURS = {"created": "green", "modified": "yellow", "deleted": "red"}
+_SIGNS = {"created": "+", "modified": "~", "deleted": "-"}
+_LIMIT = click.option("--limit", type=click.IntRange(min=0), metavar="N", help="At most so many.")
+
+
+@verb("history")
+@click.argument("key", shell_complete=keys_like)
+@_LIMIT
+def history(place: Place, as_json: bool, key: str, limit: int | None) -> None:
+    """Show the versions of a key, newest first.
+
+    Deletions are versions too. The columns: version, revision, time, agent, session, operation, value.
+    """
+    versions = reading(place).history(key, limit=limit)
+    if as_json:
+        write_array(one.to_json() for one in versions)
+        return
+    rows = [(str(one.version), *_who(one), one.operation, _side(one.value)) for one in versions]
+    write_table(rows, [None, "yellow", None, "cyan"])
+
+
+def _who(one: Any) -> tuple[str, str, str, str]:
+    return short(one.revision), format_time(one.time), one.agent, one.session or "-"
+
+
+def _side(value: Any) -> str:
+    return "-" if value is ABSENT else compact(value)
+
+
+@verb("log")
+@click.argument("pattern", required=False)
+@click.option("--of", "session", metavar="SESSION", help="Only commits of this session.")
+@click.option("--by", "agent", metavar="AGENT", help="Only commits of this agent.")
+@click.option("--since", metavar="REV", help="Only what is not in the history of this revision, session or time.")
+@_LIMIT
+def log(
+    place: Place, as_json: bool, pattern: str | None, session: str | None, agent: str | None, since: str | None,
+    limit: int | None,
+) -> None:  # fmt: skip
+    """Show the commits, newest first, with the keys that each changed.
+
+    With a glob PATTERN or --namespace: only commits that changed a matching key, and only those changes.
+    """
+    from itertools import islice
+
+    found = reading(place).iter_log(
+        session=session, agent=agent, glob=pattern, since=since, namespace=place.namespace
+    )
+    records = islice(found, limit)
+    if as_json:
+        write_array(record.to_json() for record in records)
+        return
+    empty = True
+    for record in records:
+        write(_commit(record))
+        empty = False
+    if empty:
+        hint("no commit matches: `gitmem log` shows all of them")
+
+
+def _commit(record: CommitRecord) -> str:
+    revision, time, agent, session = _who(record)
+    title = f"{paint(revision, 'yellow')} {time} {paint(line(agent), 'cyan')}"
+    title += f" in {line(session)}" if record.session else ""
+    subject = record.message.partition("\n")[0]
+    return "\n".join([f"{title}  {line(subject)}", *(f"    {_headline(change)}" for change in record.changes)])
+
+
+def _headline(change: Change) -> str:
+    return paint(f"{_SIGNS[change.operation]} {line(change.namespace)} {line(change.key)}", _COLOURS[change.operation])
+
+
+@verb("diff")
+@click.argument("before", metavar="A")
+@click.argument("after", metavar="[B]", required=False)
+@click.argument("pattern", metavar="[PATTERN]", required=False)
+def diff(place: Place, as_json: bool, before: str, after: str | None, pattern: str | None) -> None:
+    """Show what differs between two revisions, key by key, member by member.
+
+    A and B are revisions: commit ids, tags, sessions, times, HEAD~1. Without B: what differs from A to now. Of two
+    arguments the second is B if it names a revision, otherwise it is the PATTERN. All namespaces, unless one is named.
+    """
+    memory = reading(place)
+    guessed = after is not None and pattern is None and not _is_revision(memory, after)
+    if guessed:
+        after, pattern = None, after
+    changes = memory.diff(before, after, pattern, namespace=place.namespace)
+    if as_json:
+        write_array(change.to_json() for change in changes)
+    for change in [] if as_json else changes:
+        write(_difference(change))
+    if guessed and not changes:
+        hint(f"{pattern} names no revision and was taken for a pattern: no key that matches differs")
+
+
+def _is_revision(memory: Memory, text: str) -> bool:
+    try:
+        memory.resolve(text)
+    except UnknownRevisionError:
+        return False
+    return True
+
+
+def _difference(change: Change) -> str:
+    lines = [_headline(change)]
+    for pointer, before, after in change.members:
+        at = f"{line(pointer)}: " if pointer else ""
+        if before is not ABSENT:
+            lines.append(paint(f"    - {at}{_cut(compact(before))}", "red"))
+        if after is not ABSENT:
+            lines.append(paint(f"    + {at}{_cut(compact(after))}", "green"))
+    return "\n".join(lines)
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= 200 or not on_terminal() else text[:199] + "…"
+
+
+@verb("blame")
+@click.argument("key", shell_complete=keys_like)
+def blame(place: Place, as_json: bool, key: str) -> None:
+    """Show which version last changed each member of a value.
+
+    The columns: JSON pointer, version, revision, time, agent, session, value.
+    """
+    from gitmem.pointers import resolve
+
+    memory = reading(place)
+    found = memory.blame(key)
+    if as_json:
+        write_json({pointer: one.to_json() for pointer, one in found.items()})
+        return
+    value = memory.retrieve(key)
+    rows = [
+        (pointer or "(all)", str(one.version), *_who(one), compact(resolve(value, pointer)))
+        for pointer, one in found.items()
+    ]
+    write_table(rows, ["green", None, "yellow", None, "cyan"])
+
+
+@verb("restore")
+@click.argument("pattern", metavar="KEY|PATTERN")
+@click.option("--version", "number", metavar="V", help="The version of KEY to bring back: a number or a revision.")
+@click.option("--at", metavar="REV", help="Bring every key that matches PATTERN back as it was at a revision.")
+@click.option("--expect", metavar="V|absent", help="With --version: only if the last version is still this one.")
+@click.option("--message", "-m", metavar="TEXT", help="The commit's subject: one line.")
+def restore(
+    place: Place, as_json: bool, pattern: str, number: str | None, at: str | None, expect: str | None,
+    message: str | None,
+) -> None:  # fmt: skip
+    """Bring an earlier state back, as a new version.
+
+    KEY --version V brings back one key; PATTERN --at REV every key that a glob matches, in one commit: those that were
+    absent then are deleted.
+    """
+    if (number is None) == (at is None):
+        raise Misused("restore takes either --version or --at", hint=f"`gitmem history {pattern}` shows the versions")
+    if at is not None and expect is not None:
+        raise Misused("--expect goes with --version")
+    memory = writing(place)
+    if number is not None:
+        made: list[Version] = memory.restore(
+            pattern, version=values.version(number), expect=values.expected(expect), message=message
+        )
+    else:
+        made = memory.restore(pattern, at=at, message=message)
+    words = {"created": "restored", "modified": "restored"}
+    tell_versions(made, as_json, words, nothing="everything is already as it was: nothing was written")
