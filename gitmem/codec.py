@@ -72,7 +72,7 @@ def encode(value: object, *, max_bytes: int = MAX_VALUE_BYTES) -> bytes:
     except UnicodeEncodeError:
         raise _located(text) from None
     if len(data) > max_bytes:
-        raise _too_big(max_bytes)
+        raise too_big(max_bytes)
     return data
 
 
@@ -113,7 +113,7 @@ def _pieces(root: object, max_bytes: int) -> list[str]:
                 out.append(piece)
                 room -= len(piece)
                 if room < 0:
-                    raise _too_big(max_bytes)
+                    raise too_big(max_bytes)
             else:
                 if not outer:
                     return out
@@ -170,7 +170,8 @@ def _float_text(number: float) -> str:
     return text
 
 
-def _too_big(limit: int) -> InvalidValueError:
+def too_big(limit: int) -> InvalidValueError:
+    """The error for a value of more than `limit` canonical bytes."""
     return _invalid("", f"more than {limit} bytes of JSON", _SIZE_HINT)
 
 
@@ -234,7 +235,7 @@ def _checked_text(data: bytes | str, max_bytes: int) -> str:
     try:
         encoded = data.encode("utf-8") if isinstance(data, str) else data
         if len(encoded) > max_bytes:
-            raise _too_big(max_bytes)
+            raise too_big(max_bytes)
         text = data if isinstance(data, str) else data.decode("utf-8")
     except UnicodeEncodeError:
         raise _located(str(data)) from None

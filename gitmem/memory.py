@@ -94,6 +94,8 @@ class Memory(View):
                     path=str(where.path),
                 )
             places.create(where, durability=durability or "sync")
+        elif create and places.is_empty(where):
+            places.create(where, durability=durability or "sync")
         vault = Vault(Repository(where, lock=lock), clock=clock, committer=committer)
         memory = cls(vault, stamp=stamp, namespace=namespace, branch=branch)
         vault.head(branch)
@@ -333,7 +335,7 @@ class Memory(View):
         return self._arguments.target(key, namespace)
 
     def _canonical(self, value: Any) -> bytes:
-        return self._arguments.canonical(value, self._vault.head(self._branch).root)
+        return self._arguments.canonical(value, self._vault.recent(self._branch).root)
 
     def write_path(self) -> WritePath:
         """The one write path, of this memory's branch: for the floors above, not for callers."""

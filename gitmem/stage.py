@@ -84,7 +84,9 @@ class Stage:
         self.put_body(verb, namespace, key, codec.encode(value, max_bytes=self._limit), expires=expires)
 
     def put_body(self, verb: str, namespace: str, key: str, body: bytes, *, expires: datetime | None) -> None:
-        """Stage a value whose canonical bytes are known."""
+        """Stage a value whose canonical bytes are known. InvalidValueError if they are too many for this memory."""
+        if len(body) > self._limit:
+            raise codec.too_big(self._limit)
         self._stage(verb, namespace, key, Staged(body, expires))
 
     def remove(self, verb: str, namespace: str, key: str) -> None:

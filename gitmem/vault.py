@@ -58,6 +58,7 @@ class Vault:
         self._lock = threading.Lock()
         self._snapshots: dict[Oid, Snapshot] = {}
         self._heads: dict[str, Oid] = {}
+        self._recent: dict[str, Snapshot] = {}
         self._values: dict[Oid, str] = {}
         self._cached = 0
         self._listings: dict[str, tuple[tuple[Oid, ...], Oid, list[str]]] = {}
@@ -85,7 +86,12 @@ class Vault:
 
     def head(self, branch: str) -> Snapshot:
         """The snapshot at a branch's head, read from its ref now."""
-        return self.snapshot(self.repository.head(branch))
+        found = self._recent[branch] = self.snapshot(self.repository.head(branch))
+        return found
+
+    def recent(self, branch: str) -> Snapshot:
+        """A snapshot at which the branch was lately: for what a write checks again on its own snapshot."""
+        return self._recent.get(branch) or self.head(branch)
 
     def policy(self, root: Oid) -> Policy:
         """What gitmem.toml says in this root tree."""
