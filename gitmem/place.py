@@ -96,14 +96,24 @@ def project_root(start: Path) -> Path:
 def main_worktree(folder: Path) -> Path | None:
     """The main worktree of the project whose linked worktree `folder` is, else None."""
     link = folder / ".git"
-    if not link.is_file():
-        return None
+    shared = _shared(_linked(link)) if link.is_file() else None
+    return shared.parent if shared is not None and shared.name == ".git" else None
+
+
+def _linked(link: Path) -> Path:
+    """The git folder that a file `.git` names: a linked worktree's, a submodule's, a separate one."""
     try:
-        git_dir = Path(folder, link.read_text(encoding="utf-8").removeprefix("gitdir:").strip())
-        shared = (git_dir / (git_dir / "commondir").read_text(encoding="utf-8").strip()).resolve()
+        return Path(link.parent, link.read_text(encoding="utf-8").removeprefix("gitdir:").strip())
+    except (OSError, UnicodeDecodeError):
+        return link
+
+
+def _shared(git_dir: Path) -> Path | None:
+    """The git folder that a linked worktree's shares with its project; None if it is no linked worktree's."""
+    try:
+        return (git_dir / (git_dir / "commondir").read_text(encoding="utf-8").strip()).resolve()
     except (OSError, UnicodeDecodeError):
         return None
-    return shared.parent if shared.name == ".git" else None
 
 
 def _owned(path: Path) -> Path:
@@ -121,17 +131,27 @@ def exists(where: Place) -> bool:
     return is_bare(where.git_dir)
 
 
+def is_empty(where: Place) -> bool:
+    """Whether there is a repository without any branch at this place: as `git init --bare` leaves it."""
+    git_dir = where.git_dir
+    if (git_dir / "refs/heads/main").exists() or (git_dir / "packed-refs").exists():
+        return False
+    return exists(where) and not any(path.is_file() for path in (git_dir / "refs/heads").rglob("*"))
+
+
 def create(where: Place, *, durability: str = "sync") -> bool:
     """Lay a memory at this place; False if one is there already (the other creator's is as good).
 
     A bare repository without a branch `main` is taken in as it is. StorageError when the disk refuses.
     """
     try:
-        made = (_adopt if exists(where) else _build)(where, durability)
+        if exists(where):
+            made = _adopt(where, durability)
+        else:
+            _exclude(where.path)
+            made = _build(where, durability)
         for folder in (where.derived, where.local):
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        if made:
-            _exclude(where.path)
     except OSError as error:
         raise storage_error(error, str(where.path)) from error
     return made
@@ -174,18 +194,21 @@ def _first_commit(git_dir: Path) -> Oid:
     writer.finish()
     main = git_dir / "refs" / "heads" / "main"
     main.parent.mkdir(parents=True, exist_ok=True)
-    with main.open("x") as file:
-        file.write(commit.hex() + "\n")
+    draft = git_dir / f"gitmem-{os.urandom(6).hex()}"
+    draft.write_text(commit.hex() + "\n")
+    try:
+        os.link(draft, main)  # whole at once, and only if there is none
+    except PermissionError:
+        with main.open("x") as file:  # a file system without hard links
+            file.write(commit.hex() + "\n")
+    finally:
+        draft.unlink()
     return commit
 
 
 def _adopt(where: Place, durability: str) -> bool:
     """A bare repository of somebody else's making becomes a memory if it has no branch `main` yet."""
-    packed = where.git_dir / "packed-refs"
-    has_main = (where.git_dir / "refs/heads/main").exists() or (
-        packed.exists() and " refs/heads/main\n" in packed.read_text(encoding="utf-8")
-    )
-    if has_main:
+    if (where.git_dir / "refs/heads/main").exists() or _packed(where.git_dir, "refs/heads/main\n"):
         return False
     try:
         _first_commit(where.git_dir)
@@ -201,9 +224,11 @@ def _exclude(path: Path) -> None:
     project = path.parent
     for folder in (project, *project.parents):
         git = folder / ".git"
+        if git.is_file():
+            git = _shared(_linked(git)) or _linked(git)
         if git.is_dir():
             exclude = git / "info" / "exclude"
-            line = "/" + path.relative_to(folder).as_posix() + "/"
+            line = "/" + re.sub(r"([\\*?\[])", r"\\\1", path.relative_to(folder).as_posix()) + "/"
             old = exclude.read_text(encoding="utf-8") if exclude.exists() else ""
             if line not in old.splitlines():
                 exclude.parent.mkdir(exist_ok=True)
@@ -247,7 +272,7 @@ def check_features(where: Place, config: dict[str, str]) -> None:
     if (git_dir / "shallow").exists():
         raise _refused(where, "is a shallow clone", f"run `git -C {git_dir} fetch --unshallow`")
     replaced = git_dir / "refs" / "replace"
-    if replaced.is_dir() and any(replaced.iterdir()):
+    if (replaced.is_dir() and any(replaced.iterdir())) or _packed(git_dir, "refs/replace/"):
         raise _refused(
             where, "has refs/replace, which change history", f"run `git -C {git_dir} replace -d OBJECT` for each"
         )
@@ -260,6 +285,15 @@ def check_features(where: Place, config: dict[str, str]) -> None:
             )
     if config.get("core.repositoryformatversion", "0") not in ("0", "1"):
         raise _refused(where, "has an unknown repository format", "use a newer gitmem")
+
+
+def _packed(git_dir: Path, prefix: str) -> bool:
+    """Whether packed-refs has a ref whose name begins so."""
+    try:
+        text = (git_dir / "packed-refs").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return False
+    return f" {prefix}" in text
 
 
 def checked_out(where: Place, branch: str) -> str | None:
