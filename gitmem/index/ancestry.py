@@ -101,13 +101,22 @@ class Ancestry:
         path = [(chain, join)]
         while (before := self._before(*path[-1])) is not None and before not in self._vectors:
             path.append(before)
-        vector = {} if before is None else dict(self._vectors[before])
-        for step in reversed(path):
+        vector: dict[int, int] = {}
+        if before is not None:
+            self._vectors.move_to_end(before)
+            vector.update(self._vectors[before])
+        for step in path[:0:-1]:
             self._absorb(vector, *step)
-        self._vectors[chain, join] = vector
+        if len(path) > 1:
+            self._keep(path[1], dict(vector))  # other chains begin there too
+        self._absorb(vector, *path[0])
+        self._keep(path[0], vector)
+        return vector
+
+    def _keep(self, join: tuple[int, int], vector: dict[int, int]) -> None:
+        self._vectors[join] = vector
         if len(self._vectors) > KEPT_VECTORS:
             self._vectors.popitem(last=False)
-        return vector
 
     def _before(self, chain: int, join: int) -> tuple[int, int] | None:
         if join > 0:
