@@ -7,6 +7,7 @@ Law: what it says follows from the commits alone, and is the same on every clone
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -34,17 +35,25 @@ def reader_at(vault: Vault, oid: Oid) -> Reader:
 
 
 def versions(reader: Reader, namespace: str, key: str) -> Iterator[Version]:
-    """The versions of a key, newest first; deletions are versions too."""
+    """The versions of a key, newest first; deletions are versions too.
+
+    One whose file is no value has the value ABSENT, as a deletion has, but is not called deleted.
+    """
     vault, snapshot = reader.vault, reader.snapshot
     for row in vault.indexed(snapshot).versions(snapshot.oid, namespace, key):
-        yield as_version(vault, snapshot, namespace, key, row)
+        try:
+            yield as_version(vault, snapshot, namespace, key, row)
+        except CorruptValueError:
+            gone = as_version(vault, snapshot, namespace, key, row._replace(blob=None))
+            operation = "modified" if gone.operation == "deleted" else "created"
+            yield replace(gone, operation=operation)
 
 
 def as_version(vault: Vault, snapshot: Snapshot, namespace: str, key: str, row: VersionRow) -> Version:
-    """One row of the index as a version, its value read."""
+    """One row of the index as a version, its value read. CorruptValueError if its file is no value."""
     index = vault.index
     facts = index.facts(row.revision)
-    there = vault.snapshot(row.revision)
+    there = vault.past(row.revision)
     expiry = None if there.expires is None else trees.lookup(vault.objects, there.expires, namespace, key)
     before = index.parent_tokens(row.revision, namespace, key)
     existed = any(parent.blob is not None for parent in before)
@@ -120,20 +129,20 @@ def commits(
     test = wanted(namespace, pattern)
     filtered = namespace is not None or pattern is not None
     for oid in index.log(snapshot.oid, session=session, agent=agent, since=since):
-        record = _record(vault, oid, test)
+        record = _record(reader, oid, test)
         if record.changes or not filtered:
             yield record
 
 
-def _record(vault: Vault, oid: Oid, test: Callable[[str, str], bool]) -> CommitRecord:
-    snapshot = vault.snapshot(oid)
-    commit = snapshot.commit
+def _record(reader: Reader, oid: Oid, test: Callable[[str, str], bool]) -> CommitRecord:
+    vault = reader.vault
+    commit = vault.objects.commit(oid)
     facts = vault.index.facts(oid)
     before = vault.objects.commit(commit.parents[0]).tree if commit.parents else None
     changes = []
     for (namespace, key), (old, new) in sorted(trees.changed(vault.objects, before, commit.tree).items()):
         if test(namespace, key):
-            changes.append(_change(vault, namespace, key, old, new, commit.tree))
+            changes.append(_change(vault, namespace, key, old, new, reader.snapshot.root))
     return CommitRecord(
         revision=oid.hex(),
         parents=tuple(parent.hex() for parent in commit.parents),
@@ -174,9 +183,13 @@ def blame(reader: Reader, namespace: str, key: str) -> dict[str, Version]:
 
 
 def _members(reader: Reader, row: VersionRow, namespace: str, key: str) -> dict[str, Any]:
+    """The members of one version's value; none where there is no value."""
     if row.blob is None:
         return {}
-    return dict(leaves(reader.vault.value(row.blob, namespace, key, reader.snapshot.root)))
+    try:
+        return dict(leaves(reader.vault.value(row.blob, namespace, key, reader.snapshot.root)))
+    except CorruptValueError:
+        return {}
 
 
 def _same(one: Any, other: Any) -> bool:

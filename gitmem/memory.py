@@ -23,7 +23,7 @@ from gitmem.globs import compile_glob
 from gitmem.history import as_version
 from gitmem.keys import DEFAULT_NAMESPACE, check_namespace
 from gitmem.packing import GcReport
-from gitmem.provenance import DEFAULT_AGENT, Stamp, check_name, write_digest
+from gitmem.provenance import DEFAULT_AGENT, Stamp, check_message, check_name, write_digest
 from gitmem.reader import Reader
 from gitmem.repository import Repository
 from gitmem.stage import Step
@@ -77,6 +77,8 @@ class Memory(View):
         `lock=False` is for the test that the compare-and-swap alone suffices.
         """
         stamp = Stamp(check_name(agent, kind="agent"), _checked_session(session))
+        for part, text in zip(("committer's name", "committer's email"), committer or (), strict=False):
+            check_name(text, kind=part)
         check_namespace(namespace, writing=False)
         if durability not in (None, *places.DURABILITIES):
             raise InvalidValueError(
@@ -319,6 +321,8 @@ class Memory(View):
         Reads inside see what was staged. If others wrote meanwhile, the staged verbs run again on fresh data; an
         error in the block, or then, means that nothing is written.
         """
+        if message is not None:
+            check_message(message)
         path = self.write_path()
         tx = Transaction(self._arguments, path.stage())
         yield tx

@@ -20,6 +20,8 @@ DEFAULT_AGENT = "unknown"
 AGENT = "Agent"
 SESSION = "Session"
 MAX_NAME_BYTES = 255
+MAX_MESSAGE_BYTES = 64 << 10
+"""Whoever reads the history reads every message: a commit must not become as big as a value may be."""
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
@@ -52,10 +54,12 @@ def check_name(name: object, *, kind: str) -> str:
 
 
 def check_message(text: object) -> str:
-    """`text` itself, if it can be a commit's subject: one line, not blank; else InvalidValueError."""
+    """`text` itself, if it can be a commit's subject: one line, not blank, not endless; else InvalidValueError."""
     subject = _one_line(text, "message")
     if subject.endswith(_SCISSORS):
         raise _refusal("message", subject, "git cuts a message off at this line")
+    if len(subject.encode()) > MAX_MESSAGE_BYTES:
+        raise _refusal("message", subject, f"it is longer than {MAX_MESSAGE_BYTES} bytes of UTF-8")
     return subject
 
 
@@ -107,7 +111,9 @@ def write_digest(verb: str, namespace: str, key: str, request: object) -> str:
         )
         return hashlib.sha256(text.encode() + b"\n").hexdigest()
     except (TypeError, ValueError, RecursionError) as error:
-        raise InvalidValueError(f"the request is not JSON: {error}", pointer="", reason=str(error)) from error
+        raise InvalidValueError(
+            f"the request is not JSON: {error}", hint=_hint("value"), pointer="", reason=str(error)
+        ) from error
 
 
 def _trailers(block: Sequence[str]) -> dict[str, str]:
@@ -160,6 +166,8 @@ def _refusal(kind: str, text: str, reason: str) -> InvalidValueError:
 
 
 def _hint(kind: str) -> str:
+    if kind == "value":
+        return "pass what JSON can say: text, numbers, true, false, null, lists, and objects with text for names"
     if kind in {"agent", "session"}:
         return f"a name is one line of at most {MAX_NAME_BYTES} bytes without < and >, such as backend-dev"
     return "it has to be one line of text, without control characters"

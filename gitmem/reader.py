@@ -67,7 +67,7 @@ class Reader:
         """The blob of a key that is there and has not expired."""
         try:
             found = self._blobs[namespace, key]
-        except KeyError:
+        except (KeyError, TypeError):  # of a key that is no text: `stored` says so
             found = self.stored(namespace, key)
             self._blobs[namespace, key] = found
         if found is not None and self.snapshot.expires is not None and self.expired(namespace, key):

@@ -71,13 +71,17 @@ class Vault:
 
         return Index(str(self.repository.derived / "index.sqlite3"), self.objects)
 
+    def past(self, oid: Oid) -> Snapshot:
+        """The snapshot at a commit, whatever its gitmem.toml says: for telling history."""
+        commit = self.objects.commit(oid)
+        return Snapshot(commit, trees.expires_root(self.objects, commit.tree))
+
     def snapshot(self, oid: Oid) -> Snapshot:
-        """The snapshot at a commit."""
+        """The snapshot at a commit. What `policy` raises, if that is no memory's."""
         found = self._snapshots.get(oid)
         if found is None:
-            commit = self.objects.commit(oid)
-            self.policy(commit.tree)
-            found = Snapshot(commit, trees.expires_root(self.objects, commit.tree))
+            found = self.past(oid)
+            self.policy(found.root)
             with self._lock:
                 if len(self._snapshots) > 1000:
                     self._snapshots.clear()
