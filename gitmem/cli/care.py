@@ -10,7 +10,7 @@ import click
 
 from gitmem.cli.command import Place, verb
 from gitmem.cli.opening import writing
-from gitmem.cli.output import line, paint, write, write_json
+from gitmem.cli.output import counted, line, paint, write, write_json
 
 _COLOURS = {"error": "red", "warning": "yellow", "note": "cyan"}
 
@@ -31,11 +31,11 @@ def gc(place: Place, as_json: bool, full: bool, auto: bool) -> None:
     if as_json:
         write_json({"expired": [one.to_json() for one in swept], **report._asdict()})
         return
-    write(f"{len(swept)} expired keys deleted")
-    write(f"{report.packed} loose objects packed, {report.loose_after} left; "
+    write(f"{counted(len(swept), 'expired key')} deleted")
+    write(f"{counted(report.packed, 'loose object')} packed, {report.loose_after} left; "
           f"packs: {report.packs_before} before, {report.packs_after} now")  # fmt: skip
     if report.damaged:
-        write(f"{report.damaged} loose objects could not be read: `gitmem doctor` tells more")
+        write(f"{counted(report.damaged, 'loose object')} could not be read: `gitmem doctor` tells more")
     if report.trouble:
         write(f"on the way: {line(report.trouble)}")
 

@@ -13,7 +13,7 @@ import click
 
 from gitmem.cli.command import Place, verb
 from gitmem.cli.opening import reading, writing
-from gitmem.cli.output import line, write, write_json
+from gitmem.cli.output import counted, line, write, write_json
 
 
 @verb("import")
@@ -34,7 +34,7 @@ def import_source(ctx: click.Context, place: Place, as_json: bool, source: Path,
     if as_json:
         write_json(report.to_json())
     else:
-        write(f"{report.form}: {report.entries} entries, {report.commits} commits")
+        write(f"{report.form}: {counted(report.entries, 'entry', 'entries')}, {counted(report.commits, 'commit')}")
         write(f"{report.stored} stored, {report.unchanged} unchanged, {report.expired} expired already")
         for old, new in report.renamed:
             write(f"renamed: {line(old)} is {line(new)} here")
@@ -59,5 +59,12 @@ def export(place: Place, as_json: bool, pattern: str | None, history: bool, outp
     from gitmem.exchange import export as lines
 
     for version in lines(reading(place), namespace=place.namespace, glob=pattern, history=history):
-        output.write(json.dumps(version, ensure_ascii=False) + "\n")
+        output.write(_one_line(json.dumps(version, ensure_ascii=False)) + "\n")
     output.flush()
+
+
+def _one_line(text: str) -> str:
+    """JSON with the characters escaped at which some readers of lines also end one."""
+    for separator in "\x85\u2028\u2029":
+        text = text.replace(separator, f"\\u{ord(separator):04x}")
+    return text

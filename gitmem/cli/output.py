@@ -124,6 +124,11 @@ def _columns(rows: list[list[str]], colours: Sequence[str | None]) -> Iterator[s
         ).rstrip()
 
 
+def counted(number: int, one: str, many: str = "") -> str:
+    """`1 entry`, `2 entries`."""
+    return f"{number} {one if number == 1 else many or one + 's'}"
+
+
 def short(revision: str) -> str:
     """Enough of a commit's id for a person, and for any command that takes a revision."""
     return revision[:12]

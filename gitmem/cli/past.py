@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 _COLOURS = {"created": "green", "modified": "yellow", "deleted": "red"}
 _SIGNS = {"created": "+", "modified": "~", "deleted": "-"}
+_MOST_CHANGES = 30
 _LIMIT = click.option("--limit", type=click.IntRange(min=0), metavar="N", help="At most so many.")
 
 
@@ -99,7 +100,14 @@ def _commit(record: CommitRecord) -> str:
     title = f"{paint(revision, 'yellow')} {time} {paint(line(agent), 'cyan')}"
     title += f" in {line(session)}" if record.session else ""
     subject = record.message.partition("\n")[0]
-    return "\n".join([f"{title}  {line(subject)}", *(f"    {_headline(change)}" for change in record.changes)])
+    lines = [f"{title}  {line(subject)}", *(f"    {_headline(change)}" for change in record.changes[:_shown(record)])]
+    left = len(record.changes) - len(lines) + 1
+    return "\n".join([*lines, f"    … and {left} more: --json shows all" if left else ""]).rstrip()
+
+
+def _shown(record: CommitRecord) -> int:
+    """How many changes are shown: on a terminal an import should not bury everything else."""
+    return _MOST_CHANGES if on_terminal() else len(record.changes)
 
 
 def _headline(change: Change) -> str:
