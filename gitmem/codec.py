@@ -197,7 +197,7 @@ _ANCESTORS: tuple[tuple[type, Callable[[Any], object]], ...] = (
 
 # --- reading
 
-_SCAN = json.JSONDecoder().scan_once  # the scanner itself, in C: what `json.loads` adds doubles the price of a read
+_SCAN = json.JSONDecoder().scan_once  # type: ignore[attr-defined]  # the scanner itself, in C: what `json.loads` adds doubles the price of a read
 
 
 def decode(data: bytes | str, *, max_bytes: int = MAX_VALUE_BYTES) -> JSON:

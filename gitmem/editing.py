@@ -7,11 +7,11 @@ is foreign (no key's path) stays where it is.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TypeAlias
 
 from gitmem.errors import StorageError
-from gitmem.gitobject import join_tree, tree_order
+from gitmem.gitobject import join_tree, splice, tree_order
 from gitmem.keys import directory_name, leaf_name
 from gitmem.layout import LIMIT, bucket, digits, paths
 from gitmem.objects import BLOB_MODE, TREE_MODE, Objects, Oid, Tree, Writer
@@ -21,6 +21,8 @@ Edits: TypeAlias = "dict[tuple[str, bool], Oid | None | Edits]"
 """For one directory: (name, is a directory) -> the file's blob or None to remove it, or the edits below."""
 Entries: TypeAlias = dict[tuple[str, bool], Part]
 _TYPE = 0o170000
+_SPLICED = 16
+"""Up to so many changed entries, a tree's bytes are spliced instead of made anew."""
 
 
 def edit(
@@ -72,7 +74,7 @@ class _Editor:
         area = self._directory([old[1]] if old else [], nested(edits), root=True)
         self._put(system, EXPIRES, TREE_MODE, area)
         self._put(tree, SYSTEM, TREE_MODE, self._write(system, None))
-        return self._write_tree(tree, root)
+        return self._write_tree(tree, root, [SYSTEM])
 
     def _directory(self, nodes: list[Oid], edits: Edits, *, root: bool = False) -> Oid | None:
         """One logical directory after the edits; None when nothing is left of it."""
@@ -89,20 +91,21 @@ class _Editor:
         if below:
             return self._wide(tree, oid, trail, below, edits, root=root)
         new = dict(tree)
-        for (name, directory), change in edits.items():
-            self._apply(new, name, directory, change)
+        touched = [self._apply(new, name, directory, change) for (name, directory), change in edits.items()]
         if len(new) > LIMIT:
             logical = list(parts(new, trail, root=root))
             if len(logical) > LIMIT:
                 return self._split(new, logical, trail, oid)
-        return self._write(new, oid)
+        return self._write(new, oid, touched)
 
-    def _apply(self, tree: Tree, name: str, directory: bool, change: Oid | None | Edits) -> None:
+    def _apply(self, tree: Tree, name: str, directory: bool, change: Oid | None | Edits) -> bytes:
+        """Make one edit in a tree; the entry it touched."""
         entry = _entry(name, directory)
         if isinstance(change, dict):
             old = tree.get(entry)
             change = self._directory([old[1]] if old is not None and old[0] == TREE_MODE else [], change)
         self._put(tree, entry, TREE_MODE if directory else BLOB_MODE, change)
+        return entry
 
     def _wide(
         self, tree: Tree, oid: Oid | None, trail: str, below: dict[str, Oid], edits: Edits, *, root: bool
@@ -120,7 +123,7 @@ class _Editor:
             found: dict[tuple[str, bool], list[tuple[int, Part]]] = {}
             residue = self._gather(new, trail, found, root=root)
             return self._shape({name: hits[0][1] for name, hits in found.items()}, residue, trail, oid)
-        return self._write(new, oid)
+        return self._write(new, oid, [b"~" + digit.encode() for digit in by_digit])
 
     def _count(self, tree: Tree, trail: str, *, root: bool) -> int:
         """The logical entries of a node, buckets included; exact up to LIMIT, and beyond it just more than that."""
@@ -223,33 +226,20 @@ class _Editor:
         elif old is not None:
             del tree[entry]
 
-    def _write(self, tree: Tree, base: Oid | None) -> Oid | None:
-        return self._write_tree(tree, base) if tree else None
+    def _write(self, tree: Tree, base: Oid | None, touched: Collection[bytes] | None = None) -> Oid | None:
+        return self._write_tree(tree, base, touched) if tree else None
 
-    def _write_tree(self, tree: Tree, base: Oid | None) -> Oid:
-        body = None if base is None else self._spliced(tree, base)
-        if body is None:
+    def _write_tree(self, tree: Tree, base: Oid | None, touched: Collection[bytes] | None = None) -> Oid:
+        """Write a tree; `base` is what it was, of which only the entries `touched` may differ (None: any)."""
+        body = None if base is None else self._objects.tree_body(base)
+        if base is None or body is None or touched is None or len(touched) > _SPLICED:
             tree = dict(sorted(tree.items(), key=tree_order))
             body = join_tree(tree)
+        else:
+            tree, body = splice(self._objects.tree(base), body, {name: tree.get(name) for name in touched})
         oid = self._writer.add("tree", body, base=base)
         self._objects.keep_tree(oid, tree, body)
         return oid
-
-    def _spliced(self, tree: Tree, base: Oid) -> bytes | None:
-        """The bytes of a tree that differs from its base in a few ids alone: the usual store, at a tenth the cost."""
-        old, body = self._objects.tree(base), self._objects.tree_body(base)
-        if body is None or old.keys() != tree.keys():
-            return None
-        pieces = []
-        place = start = 0
-        for (name, (mode, oid)), stored in zip(tree.items(), old.values(), strict=True):
-            place += len(name) + (27 if mode == TREE_MODE else 28)
-            if (mode, oid) != stored:
-                if mode != stored[0] or mode not in (TREE_MODE, BLOB_MODE):
-                    return None
-                pieces += [body[start : place - 20], oid]
-                start = place
-        return b"".join(pieces) + body[start:] if place == len(body) else None
 
 
 def _entry(name: str, directory: bool) -> bytes:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple, TypeAlias
 
@@ -78,6 +79,29 @@ def serialize_tree(entries: Mapping[bytes, tuple[int, Oid]]) -> bytes:
 def join_tree(ordered: Tree) -> bytes:
     """The body of a tree whose entries are in git's order."""
     return b"".join([b"%o %s\0%s" % (mode, name, oid) for name, (mode, oid) in ordered.items()])
+
+
+def splice(tree: Tree, body: bytes, changes: Mapping[bytes, tuple[int, Oid] | None]) -> tuple[Tree, bytes]:
+    """A tree and its body with some entries set or (None) removed: the usual store, at a fraction of making it anew."""
+    entries = list(tree.items())
+    for name, new in changes.items():
+        old = tree.get(name)
+        for stored in (old, new):
+            if stored is None or old == new:
+                continue
+            place = bisect_left(entries, tree_order((name, stored)), key=tree_order)
+            start = sum([_size(*entry) for entry in entries[:place]])
+            if stored is old:
+                body = body[:start] + body[start + _size(name, old) :]
+                del entries[place]
+            else:
+                body = body[:start] + b"%o %s\0%s" % (stored[0], name, stored[1]) + body[start:]
+                entries.insert(place, (name, stored))
+    return dict(entries), body
+
+
+def _size(name: bytes, stored: tuple[int, Oid]) -> int:
+    return len(name) + (27 if stored[0] == TREE_MODE else 28)
 
 
 def _identity_line(who: Identity) -> str:

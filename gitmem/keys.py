@@ -41,6 +41,8 @@ _IN_LEAF = re.compile(_IN_LEAF_PATTERN, re.IGNORECASE | re.ASCII)
 _IN_DIRECTORY = re.compile(f"{_IN_LEAF_PATTERN}|{_FINAL_JSON}", re.IGNORECASE | re.ASCII)
 _ESCAPE = re.compile(rb"%([0-9A-F]{2})")
 
+_SHORT = MAX_SEGMENT_BYTES // 3  # however it is encoded, nothing in a key so short is too long
+_ORDINARY = re.compile(r"[^/\x00-\x1f\x7f-\U0010ffff]+(?:/[^/\x00-\x1f\x7f-\U0010ffff]+)*")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 
@@ -56,6 +58,8 @@ def check_key(key: object, *, writing: bool = True) -> tuple[str, ...]:
         raise _refusal("key", "", "", f"a key is text, not {type(key).__name__}")
     if len(key) > MAX_KEY_BYTES:
         raise _refusal("key", key, "", f"it is longer than {MAX_KEY_BYTES} bytes")
+    if len(key) <= _SHORT and _ORDINARY.fullmatch(key):
+        return tuple(key.split("/"))
     return _segments(key, writing)
 
 

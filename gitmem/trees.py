@@ -27,19 +27,23 @@ _REGULAR = 0o100000
 
 
 class Step(NamedTuple):
-    """One segment of a key's route: its decoded name, the entry that holds it, whether that is a directory."""
+    """One segment of a key's route: its decoded name, the entry that holds it, whether that is a directory.
+
+    `bucket` is where the entry lies if its directory is split.
+    """
 
     name: str
     entry: bytes
     directory: bool
+    bucket: bytes
 
 
 @lru_cache(65536)
 def route(namespace: str, key: str) -> tuple[Step, ...]:
     """The segments from the root to the key's file."""
     *above, last = key.split("/")
-    steps = [Step(name, directory_name(name), True) for name in (namespace, *above)]
-    return (*steps, Step(last, leaf_name(last), False))
+    steps = [Step(name, directory_name(name), True, bucket(name, 0)) for name in (namespace, *above)]
+    return (*steps, Step(last, leaf_name(last), False, bucket(last, 0)))
 
 
 class Part(NamedTuple):
@@ -88,15 +92,22 @@ def expires_root(objects: Objects, root: Oid) -> Oid | None:
 
 def lookup(objects: Objects, root: Oid, namespace: str, key: str) -> Oid | None:
     """The blob that the key names below `root`, or None. A handful of dictionary look-ups when trees are warm."""
-    found = [root]
-    for depth, step in enumerate(route(namespace, key)):
-        hits = [oid for node in found for oid in _hits(objects, node, step, 0, root=depth == 0)]
-        if not hits:
+    node = root
+    for step in route(namespace, key):
+        tree = objects.tree(node)
+        found = tree.get(step.entry)
+        if step.bucket in tree:
+            hits = list(_hits(objects, node, step, 0, root=node == root))
+            if len(hits) > 1:
+                return keys_of(objects, root, namespace).get(key)  # two paths meet: the whole namespace settles it
+            if not hits:
+                return None
+            node = hits[0]
+        elif found is None or (found[0] != TREE_MODE if step.directory else found[0] & _FILE_TYPE != _REGULAR):
             return None
-        if len(hits) > 1:
-            return _ambiguous(objects, root, namespace, key)
-        found = hits
-    return found[0]
+        else:
+            node = found[1]
+    return node
 
 
 def expiry(objects: Objects, root: Oid, namespace: str, key: str) -> Oid | None:
@@ -115,11 +126,6 @@ def _hits(objects: Objects, node: Oid, step: Step, depth: int, *, root: bool) ->
     below = tree.get(bucket(step.name, depth))
     if below is not None and below[0] == TREE_MODE:
         yield from _hits(objects, below[1], step, depth + 1, root=root)
-
-
-def _ambiguous(objects: Objects, root: Oid, namespace: str, key: str) -> Oid | None:
-    """Somewhere on the route two paths meet: settle it by the whole namespace."""
-    return keys_of(objects, root, namespace).get(key)
 
 
 def namespaces(objects: Objects, root: Oid) -> list[str]:

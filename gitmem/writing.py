@@ -99,7 +99,7 @@ class WritePath:
         return self.until_published(lambda: self._rewritten(plan))[0]
 
     def until_published(self, attempt: Callable[[], T | None]) -> T:
-        """Try under the memory's lock until an attempt is no lost race (None); for the floors above, not for callers."""
+        """Try under the lock until an attempt is no lost race (None); for the floors above, not for callers."""
         deadline = time.monotonic() + PATIENCE
         self._repository.check_writable(self._branch)
         while True:
