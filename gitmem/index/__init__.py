@@ -283,10 +283,7 @@ class Index:
         facts = self._facts.get(revision)
         if facts is None:
             place = self._place(ledger, revision)
-            agent, session, time, committed, joined, written = ledger.db.execute(
-                "select agent, session, time, committed, parents, written from commits where ord = ?",
-                (place.ord,),
-            ).fetchone()
+            agent, session, time, committed, joined, written = ledger.facts(revision, place)
             parents = tuple(joined[start : start + 20] for start in range(0, len(joined), 20))
             facts = CommitFacts(agent, session, time, committed, parents, written)
             if len(self._facts) >= _MOST_FACTS:

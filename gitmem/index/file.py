@@ -24,7 +24,6 @@ create table commits(
     ord integer primary key, revision blob not null unique, parents blob not null, chain integer not null,
     agent text not null, session text, time integer not null, committed integer not null,
     written integer not null);
-create index commits_agent on commits(agent);
 create index commits_session on commits(session) where session is not null;
 create index commits_committed on commits(committed);
 create table joins(ord integer primary key, chain integer not null, links text not null);

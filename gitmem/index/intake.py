@@ -50,7 +50,10 @@ def record_own(ledger: Ledger, commits: Sequence[tuple[Commit, Changes]], branch
             if ledger.known(commit.oid) is None:
                 ledger.record(commit, [changes])
         if branch is not None:
-            move_head(ledger, branch, commits[-1][0].oid, always=False)
+            follow = "update heads set revision = ? where branch = ? and revision = ?"
+            first, last = commits[0][0], commits[-1][0]
+            if not ledger.db.execute(follow, (last.oid, branch, first.parents[0] if first.parents else b"")).rowcount:
+                move_head(ledger, branch, last.oid, always=False)
     return True
 
 

@@ -16,7 +16,7 @@ counted once.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -27,6 +27,7 @@ from gitmem.trees import Difference, KeyId
 
 _MOST_PLACES = 20_000
 _BUNCH = 500
+_FEW = 8
 _LIMIT = 2**63 - 1
 
 _CANDIDATES = """
@@ -44,8 +45,16 @@ where k.namespace = ? and k.key in ({})
 """
 
 
+_COMMIT = """
+insert into commits(ord, revision, chain, agent, session, time, committed, parents, written)
+values (?, ?, ?, ?, ?, ?, ?, ?, ?)
+"""
+
+_BY_KEY = "insert into versions select id, ?, ?, ? from keys where namespace = ? and key = ?"
+
+
 class Token(NamedTuple):
-    """A row of `versions`, with where its commit lies."""
+    """A row of `versions`, with where its commit lies. `key_id` is 0 where it is not at hand."""
 
     ord: int
     version: int
@@ -62,6 +71,15 @@ class Known(NamedTuple):
     committed: int
 
 
+class Fresh(NamedTuple):
+    """What was recorded last: whoever wrote a commit asks for it next."""
+
+    place: Place
+    revision: Oid
+    facts: tuple[str, str | None, int, int, bytes, int]
+    tokens: dict[KeyId, Token]
+
+
 class Ledger:
     """The tables of one connection. Everything it caches is true of this connection alone."""
 
@@ -74,6 +92,7 @@ class Ledger:
         self._known.clear()
         self._ancestry = Ancestry()
         self._joined = 0
+        self._fresh: Fresh | None = None
 
     @contextmanager
     def writing(self) -> Iterator[None]:
@@ -141,6 +160,8 @@ class Ledger:
 
     def token(self, place: Place, namespace: str, key: str) -> Token | None:
         """The last version of the key at `place`."""
+        if self._fresh is not None and self._fresh.place == place and (namespace, key) in self._fresh.tokens:
+            return self._fresh.tokens[namespace, key]
         for row in self.db.execute(_CANDIDATES, (namespace, key, place.ord)):
             if row[4] == place.chain or self.precedes(row[4], row[0], place):
                 return Token._make(row)
@@ -176,15 +197,38 @@ class Ledger:
         times = [_bounded(commit.committer.time), *(parent.committed for parent in parents)]
         known = Known(place, max(times))
         places = [parent.place for parent in parents]
-        self._enter(commit, known, places)
+        facts = self._enter(commit, known, places)
         if len(places) > 1:
             rows: Iterable[tuple[KeyId, int | None, int, Oid | None]] = self._merged(places, differences)
         else:
             rows = self._changed(places[0] if places else None, differences[0])
-        for key, key_id, number, blob in list(rows):
-            row = (key_id or self._key_id(key), place.ord, number, blob)
-            self.db.execute("insert into versions values (?, ?, ?, ?)", row)
+        made = {
+            key: Token(place.ord, number, blob, commit.oid, place.chain, key_id or 0)
+            for key, key_id, number, blob in list(rows)
+        }
+        self._insert(made)
         self._remember(commit.oid, known)
+        self._fresh = Fresh(place, commit.oid, facts, made)
+
+    def _insert(self, made: Mapping[KeyId, Token]) -> None:
+        """Enter versions; those whose key is not at hand by its number get one first if they have none."""
+        new = [key for key, token in made.items() if not token.key_id]
+        if new:
+            self.db.executemany("insert or ignore into keys(namespace, key) values (?, ?)", new)
+            rows = [(made[key].ord, made[key].version, made[key].blob, *key) for key in new]
+            self.db.executemany(_BY_KEY, rows)
+        known = [(token.key_id, token.ord, token.version, token.blob) for token in made.values() if token.key_id]
+        if known:
+            self.db.executemany("insert into versions values (?, ?, ?, ?)", known)
+
+    def facts(self, revision: Oid, place: Place) -> tuple[str, str | None, int, int, bytes, int]:
+        """Agent, session, author's time, monotone committer's time, parents joined, committer's time."""
+        if self._fresh is not None and self._fresh.revision == revision:
+            return self._fresh.facts
+        row: tuple[str, str | None, int, int, bytes, int] = self.db.execute(
+            "select agent, session, time, committed, parents, written from commits where ord = ?", (place.ord,)
+        ).fetchone()
+        return row
 
     def _recorded(self, revision: Oid) -> Known:
         known = self.known(revision)
@@ -192,23 +236,20 @@ class Ledger:
             raise LookupError(f"commit {revision.hex()} is not in the index")
         return known
 
-    def _enter(self, commit: Commit, known: Known, parents: list[Place]) -> None:
+    def _enter(
+        self, commit: Commit, known: Known, parents: list[Place]
+    ) -> tuple[str, str | None, int, int, bytes, int]:
         place = known.place
         trailers = provenance.parse(commit.message)[1]
-        self.db.execute(
-            "insert into commits values (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (
-                place.ord,
-                commit.oid,
-                b"".join(commit.parents),
-                place.chain,
-                trailers.get(provenance.AGENT) or commit.author.name or provenance.DEFAULT_AGENT,
-                trailers.get(provenance.SESSION) or None,
-                _bounded(commit.author.time),
-                known.committed,
-                _bounded(commit.committer.time),
-            ),
+        facts = (
+            trailers.get(provenance.AGENT) or commit.author.name or provenance.DEFAULT_AGENT,
+            trailers.get(provenance.SESSION) or None,
+            _bounded(commit.author.time),
+            known.committed,
+            b"".join(commit.parents),
+            _bounded(commit.committer.time),
         )
+        self.db.execute(_COMMIT, (place.ord, commit.oid, place.chain, *facts))
         elsewhere = [parent for parent in parents if parent.chain != place.chain]
         if elsewhere or not parents:
             links = " ".join(f"{parent.chain} {parent.ord}" for parent in elsewhere)
@@ -216,6 +257,7 @@ class Ledger:
         if write_id := trailers.get("Write-Id"):
             digest = trailers.get("Write-Digest", "")
             self.db.execute("insert into write_ids values (?, ?, ?)", (write_id, place.ord, digest))
+        return facts
 
     def _chain(self, parents: list[Known], last: int) -> int:
         """The chain of a parent that is the last on it so far, else a new one, named by its first commit."""
@@ -229,23 +271,31 @@ class Ledger:
         later = self.db.execute("select 1 from commits where ord > ? and chain = ? limit 1", (ord, chain))
         return later.fetchone() is not None
 
-    def _key_id(self, key: KeyId) -> int:
-        row = self.db.execute("select id from keys where namespace = ? and key = ?", key).fetchone()
-        if row is None:
-            row = (self.db.execute("insert into keys(namespace, key) values (?, ?)", key).lastrowid,)
-        number: int = row[0]
-        return number
-
     # The law. Rows are (key, its id if at hand, number, blob).
 
     def _changed(
         self, parent: Place | None, differences: Mapping[KeyId, Difference]
     ) -> Iterator[tuple[KeyId, int | None, int, Oid | None]]:
-        for key, (before, after) in differences.items():
-            if before != after:
-                token = None if parent is None else self.token(parent, *key)
-                key_id, number = (None, 0) if token is None else (token.key_id, token.version)
-                yield key, key_id, number + 1, after
+        changed = {key: after for key, (before, after) in differences.items() if before != after}
+        tokens = {} if parent is None else self._tokens_of(parent, changed)
+        for key, after in changed.items():
+            token = tokens.get(key)
+            key_id, number = (None, 0) if token is None else (token.key_id, token.version)
+            yield key, key_id, number + 1, after
+
+    def _tokens_of(self, place: Place, keys: Collection[KeyId]) -> dict[KeyId, Token]:
+        """The last versions of keys of any namespaces: a few one by one, many in bunches."""
+        if len(keys) < _FEW:
+            found = {key: self.token(place, *key) for key in keys}
+            return {key: token for key, token in found.items() if token is not None}
+        by_namespace: dict[str, list[str]] = {}
+        for namespace, key in keys:
+            by_namespace.setdefault(namespace, []).append(key)
+        return {
+            (namespace, key): token
+            for namespace, some in by_namespace.items()
+            for key, token in self.tokens(place, namespace, some).items()
+        }
 
     def _merged(
         self, parents: list[Place], differences: Sequence[Mapping[KeyId, Difference]]
