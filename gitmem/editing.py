@@ -129,13 +129,18 @@ class _Editor:
         """The logical entries of a node, buckets included; exact up to LIMIT, and beyond it just more than that."""
         total = sum(1 for _ in parts(tree, trail, root=root))
         sizes = self._objects.sizes
+        unknown = []
         for digit, oid in buckets(tree):
+            size = sizes.get((oid, trail))
+            if size is None:
+                unknown.append((digit, oid))
+            else:
+                total += size
+        for digit, oid in unknown:
             if total > LIMIT:
                 break
-            known = sizes.get((oid, trail))
-            if known is None:
-                known = sizes[oid, trail] = self._count(self._objects.tree(oid), trail + digit, root=root)
-            total += known
+            size = sizes[oid, trail] = self._count(self._objects.tree(oid), trail + digit, root=root)
+            total += size
         return total
 
     def _split(self, tree: Tree, logical: list[Part], trail: str, base: Oid | None) -> Oid | None:

@@ -14,7 +14,6 @@ from gitmem.errors import StorageError
 from gitmem.gitobject import hash_object
 from gitmem.packs import Oid, TooBig
 
-
 STORED = 4096
 """Bodies up to this size are stored, larger ones compressed."""
 
@@ -104,3 +103,13 @@ def discard(path: str) -> None:
         os.unlink(path)
     except FileNotFoundError:
         pass
+
+
+def alternates(folder: str) -> list[str]:
+    """The other object folders that this one names, as `git clone --shared` leaves them."""
+    try:
+        with open(os.path.join(folder, "info", "alternates"), encoding="utf-8", errors="surrogateescape") as file:
+            lines = file.read().splitlines()
+    except OSError:
+        return []
+    return [os.path.join(folder, line) for line in lines if line and not line.startswith("#")]

@@ -27,7 +27,7 @@ from gitmem.gitobject import (
     serialize_commit,
     serialize_tree,
 )
-from gitmem.loose import STORED, inflate_loose, storage_error, sync_path, write_loose
+from gitmem.loose import STORED, alternates, inflate_loose, storage_error, sync_path, write_loose
 from gitmem.packs import Oid, Pack, PackDamage, TooBig
 
 __all__ = [
@@ -180,7 +180,7 @@ class Objects:
     def folders(self) -> list[str]:
         """The object folders: our own, then the alternates."""
         if self._folders is None:
-            self._folders = [self._folder, *_alternates(self._folder)]
+            self._folders = [self._folder, *alternates(self._folder)]
         return self._folders
 
     def packs(self) -> list[Pack]:
@@ -333,7 +333,7 @@ class LooseWriter:
         """`durable`: `finish` returns when all is on the disk, what was found present included."""
         self._objects = objects
         self._durable = durable
-        self._paths: dict[str, None] = {}
+        self._paths: dict[str, Oid] = {}
         self._added: list[Oid] = []
 
     def add(self, kind: str, body: bytes, *, base: Oid | None = None) -> Oid:
@@ -345,9 +345,9 @@ class LooseWriter:
             if not paths:
                 path = objects.loose_path(oid)
                 write_loose(path, kind, body)
-                self._paths[path] = None
+                self._paths[path] = oid
             elif self._durable and oid not in objects.flushed:
-                self._paths.update(dict.fromkeys(paths))
+                self._paths.update(dict.fromkeys(paths, oid))
         except OSError as error:
             raise storage_error(error, objects.git_dir) from error
         self._added.append(oid)
@@ -358,9 +358,8 @@ class LooseWriter:
         if not self._durable:
             return
         try:
-            for path in self._paths:
-                sync_path(path)
-            folders = {os.path.dirname(path) for path in self._paths}
+            paths = [path for path, oid in self._paths.items() for path in self._sync(path, oid)]
+            folders = {os.path.dirname(path) for path in paths}
             for folder in folders:
                 sync_path(folder)
             if not folders <= self._objects.flushed_folders:
@@ -374,17 +373,23 @@ class LooseWriter:
         flushed.update(self._added)
 
 
+    def _sync(self, path: str, oid: Oid) -> list[str]:
+        """Flush a file; if a gc has moved its object into a pack meanwhile, that pack. The files that were flushed."""
+        try:
+            sync_path(path)
+            return [path]
+        except FileNotFoundError:
+            self._objects.refresh()
+            paths = self._objects.freshen(oid)
+            for other in paths:
+                sync_path(other)
+            if not paths:
+                raise
+            return paths
+
+
 def _bound(cache: dict[Oid, Any]) -> None:
     """Drop the older half of a cache that is full."""
     if len(cache) >= _CACHED_OBJECTS:
         for old in list(cache)[: _CACHED_OBJECTS // 2]:
             del cache[old]
-
-
-def _alternates(folder: str) -> list[str]:
-    try:
-        with open(os.path.join(folder, "info", "alternates"), encoding="utf-8", errors="surrogateescape") as file:
-            lines = file.read().splitlines()
-    except OSError:
-        return []
-    return [os.path.join(folder, line) for line in lines if line and not line.startswith("#")]

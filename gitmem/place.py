@@ -298,10 +298,10 @@ def _packed(git_dir: Path, prefix: str) -> bool:
 
 def checked_out(where: Place, branch: str) -> str | None:
     """The worktree that has this branch checked out, if any: writing there would pull it from under its files."""
-    worktrees = where.git_dir / "worktrees"
-    if not worktrees.is_dir():
+    worktrees = f"{where.git_dir}/worktrees"
+    if not os.path.isdir(worktrees):
         return None
-    for folder in worktrees.iterdir():
+    for folder in Path(worktrees).iterdir():
         try:
             if (folder / "HEAD").read_text().strip() == f"ref: refs/heads/{branch}":
                 return (folder / "gitdir").read_text().strip().removesuffix("/.git")

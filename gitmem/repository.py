@@ -110,12 +110,13 @@ class Repository:
         return exclusive_or_none(self._lock_path("gc.lock"))
 
     def _lock_path(self, name: str) -> str:
-        if not self.local.is_dir():
+        path = f"{self.local}/{name}"
+        if not os.path.exists(path):
             try:
                 self.local.mkdir(parents=True, exist_ok=True, mode=0o700)
             except OSError as error:
                 raise places.read_only(error, self.place) from error
-        return os.path.join(self.local, name)
+        return path
 
     def check_writable(self, branch: str) -> None:
         """StorageError if the branch is checked out in a worktree: its files would silently differ from it."""

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from gitmem.errors import StorageError
 from gitmem.objects import (
     BLOB_MODE,
     CorruptObjectError,
@@ -138,9 +139,9 @@ def test_a_damaged_pack_is_named(bare: Path) -> None:
     content = bytearray(pack.read_bytes())
     content[20:40] = bytes(20)
     pack.write_bytes(bytes(content))
+    objects = Objects(str(bare))
     with pytest.raises(CorruptObjectError):
-        for name in names:
-            Objects(str(bare)).commit(bytes.fromhex(name))
+        [objects.commit(bytes.fromhex(name)) for name in names]
 
 
 def test_inflating_is_bounded(bare: Path) -> None:
@@ -162,3 +163,19 @@ def test_tree_order_is_gits() -> None:
     entries = {b"a": (0o40000, bytes(20)), b"a.json": (BLOB_MODE, bytes(20)), b"a0": (BLOB_MODE, bytes(20))}
     assert list(parse_tree(serialize_tree(entries))) == [b"a.json", b"a", b"a0"]
     assert hash_object("blob", b"").hex() == "e69de29bb2d1d6434b8b29ae775ad8c2e48c5391"
+
+
+def test_a_gc_between_writing_and_flushing_loses_nothing(bare: Path) -> None:
+    """A loose file may have become part of a pack before it is flushed: then that pack is."""
+    objects = Objects(str(bare))
+    writer = objects.writer(durable=True)
+    oid = writer.add("blob", b"packed meanwhile")
+    git(bare, "update-ref", "refs/tags/x", oid.hex())
+    git(bare, "repack", "-adq")
+    git(bare, "prune-packed")
+    assert not Path(objects.loose_path(oid)).exists()
+    writer.finish()
+    lost = objects.writer(durable=True)
+    Path(objects.loose_path(lost.add("blob", b"lost"))).unlink()
+    with pytest.raises(StorageError):
+        lost.finish()
