@@ -16,7 +16,8 @@ def run_git(folder: Path | str, *arguments: str, given: bytes = b"") -> str:
     command = ["git", "-C", str(folder), *STRANGER, *arguments]
     environment = {**os.environ, "GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": os.devnull}
     done = subprocess.run(command, input=given, capture_output=True, env=environment)
-    assert done.returncode == 0, f"git {' '.join(arguments)}: {done.stderr.decode(errors='replace')}"
+    said = (done.stderr + done.stdout[-500:]).decode(errors="replace")
+    assert done.returncode == 0, f"git {' '.join(arguments)}: {said}"
     return done.stdout.decode("utf-8", "surrogateescape")
 
 
