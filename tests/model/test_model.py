@@ -52,6 +52,7 @@ class Model:
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
         self.values: dict[KeyId, Any] = {}
+        self.texts: dict[KeyId, bytes] = {}
         self.expiries: dict[KeyId, datetime] = {}
         self.versions: dict[KeyId, list[Any]] = {}
 
@@ -68,15 +69,19 @@ class Model:
         return None if ttl is None else self.clock.now + timedelta(seconds=ttl)
 
     def put(self, key: KeyId, value: Any, expires: datetime | None) -> None:
-        """Whatever wrote it: an expired key is deleted first; an equal value is no version."""
+        """An expired key is deleted first."""
         if key in self.values and self.expired(key):
             self.drop(key)
-        if key not in self.values or encode(self.values[key]) != encode(value):
-            self.versions.setdefault(key, []).append(value)
-        self.values[key] = value
+        self.put_text(key, value, encode(value))
         self.expiries.pop(key, None)
         if expires is not None:
             self.expiries[key] = expires
+
+    def put_text(self, key: KeyId, value: Any, text: bytes) -> None:
+        """Another text is a version, even of an equal value: versions are about blobs."""
+        if key not in self.values or self.texts[key] != text:
+            self.versions.setdefault(key, []).append(value)
+        self.values[key], self.texts[key] = value, text
 
     def drop(self, key: KeyId) -> None:
         self.versions[key].append(ABSENT)
@@ -308,17 +313,11 @@ class Machine(RuleBasedStateMachine):
             self.model.versions[key].append(ABSENT)
             del self.model.values[key]  # its expiry stays behind, and would count again if the file came back
         else:
-            commit_files(self.git_dir, {path: json.dumps(value).encode()}, time=self.now)
-            if key not in self.model.values or self.foreign_differs(key, value):
-                self.model.versions.setdefault(key, []).append(value)
-            self.model.values[key] = value
+            text = json.dumps(value).encode()
+            commit_files(self.git_dir, {path: text}, time=self.now)
+            self.model.put_text(key, value, text)
         self.shapely = False
         self.tokens[key] = self.memories[0].history(key[1], limit=1, namespace=key[0])[0].revision
-
-    def foreign_differs(self, key: KeyId, value: Any) -> bool:
-        """A blob of another text is a version, even of an equal value: versions are about blobs."""
-        blob = run_git(self.git_dir, "rev-parse", f"main~1:{self.path_of(key)}").strip()
-        return run_git(self.git_dir, "cat-file", "blob", blob).encode() != json.dumps(value).encode()
 
     def path_of(self, key: KeyId) -> str:
         *folders, leaf = [key[0], *key[1].split("/")]
