@@ -132,8 +132,8 @@ def test_a_corrupt_object_is_named_and_harms_nothing_else(tmp_path: Path, git: G
         assert fresh.retrieve("good") == 1
         assert fresh.append("list", 1).value[-1] == 1
         fresh.close()
-    assert Memory.open(tmp_path).store("bad", "x" * 10).version == 1
-    assert Memory.open(tmp_path).retrieve("bad") == "x" * 10
+    assert Memory.open(tmp_path).store("bad", "new").version == 2
+    assert Memory.open(tmp_path).retrieve("bad") == "new"
 
 
 @pytest.mark.parametrize("content", [b"", b"garbage" * 1000, b"SQLite format 3\0" + b"\xff" * 5000])

@@ -7,7 +7,9 @@ and can be checked out.
 from __future__ import annotations
 
 import json
+import os
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -452,3 +454,48 @@ def test_a_link_at_a_keys_path_is_never_followed(memory: Memory, git: Git, tmp_p
     assert caught.value.hint
     memory.store("other", 1)
     assert (tmp_path / "secret.json").read_text() == '"secret"'
+
+
+# --- the command line ---
+
+
+def typed(folder: Path, *arguments: str | bytes, given: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+    """`gitmem …` as a shell would start it."""
+    top = Path(__file__).resolve().parents[1]
+    environment = {**os.environ, "PYTHONPATH": str(top)}
+    command = [sys.executable, "-m", "gitmem", *arguments]
+    return subprocess.run(command, input=given, capture_output=True, cwd=folder, env=environment)
+
+
+REFUSED_ON_THE_COMMAND_LINE: list[tuple[list[str | bytes], bytes]] = [
+    (["store", "k", '{"a":1,"a":2}'], b""),
+    (["store", "k", "[NaN]"], b""),
+    (["store", "k", "[1e999]"], b""),
+    (["store", "k", "-"], b'{"a":1,"a":2}'),
+    (["store", "k", "-"], b"\xff"),
+    (["store", "k", "--string", "-"], b"\xff"),
+    (["store", "k", '"\\ud800"'], b""),
+    (["store", "a\x1b[31mb\nerror: x", "1"], b""),
+    (["store", b"\xff", "1"], b""),
+    (["store", "k", "1", "--message", "x\n\nAgent: root"], b""),
+    (["--agent", "x\ny", "store", "k", "1"], b""),
+    (["--agent", "x <root@x>", "store", "k", "1"], b""),
+    (["--session", "\x1b[2J", "store", "k", "1"], b""),
+    (["-n", "../x", "store", "k", "1"], b""),
+    (["store", "k", "1", "--ttl", "nan"], b""),
+]
+
+
+def test_the_command_line_refuses_what_python_refuses(tmp_path: Path) -> None:
+    """Exit code 7, one line of error without raw control characters, a hint; and nothing is written."""
+    memory = Memory.open(tmp_path, durability="fast")
+    for arguments, text in REFUSED_ON_THE_COMMAND_LINE:
+        done = typed(tmp_path, *arguments, given=text)
+        assert (done.returncode, done.stdout) == (7, b""), (arguments, done)
+        error, *hints = done.stderr.decode().splitlines()
+        assert error.startswith("error: ")
+        assert hints
+        assert all(hint.startswith("hint: ") for hint in hints)
+        assert all(character.isprintable() for character in "".join([error, *hints])), done.stderr
+    assert memory.namespaces() == []
+    assert {path.name for path in tmp_path.iterdir()} == {".gitmem"}
