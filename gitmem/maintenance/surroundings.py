@@ -38,7 +38,7 @@ def examine(chart: Chart) -> bool:
     if on_network(str(chart.where.git_dir)):
         chart.warning(
             "network-file-system",
-            f"{chart.where.path} lies on a network file system: locks may be missing there, the index is kept in memory",
+            f"{chart.where.path} lies on a network file system: no locks to rely on, and no index that stays",
             "keep the memory on a local disk of each machine, and push and fetch between them",
         )
     return readable
