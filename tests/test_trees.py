@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 import subprocess
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -74,7 +73,8 @@ wide = st.builds(lambda count, stem: [f"{stem}{n}" for n in range(count)], st.in
 def test_same_keys_same_tree(objects: Objects, few: set[str], many: list[str], drop: int, seed: int) -> None:
     """The shape is a pure function of the set of keys: any order, with detours, gives one root id."""
     chance = random.Random(seed)
-    wanted: dict[KeyId, Oid | None] = {("n", key): blob(objects, key) for key in [*few, *(f"w/{m}" for m in many[drop:])]}
+    keys_wanted = [*few, *(f"w/{name}" for name in many[drop:])]
+    wanted: dict[KeyId, Oid | None] = {("n", key): blob(objects, key) for key in keys_wanted}
     at_once = write(objects, EMPTY_TREE, wanted)
     order = [("n", f"w/{name}") for name in many] + list(wanted)
     chance.shuffle(order)
@@ -133,7 +133,8 @@ def test_a_directory_left_by_another_tool_is_read_and_mended(objects: Objects, s
         best = canonical if canonical in places_of else min(places_of, key=lambda path: path.count(b"/"))
         assert trees.lookup(objects, root, "n", key) == read[key] == places_of[best]
     mended = write(objects, root, {("n", "d/k0"): blob(objects, "new")})
-    clean = write(objects, EMPTY_TREE, {("n", key): oid for key, oid in (read | {"d/k0": blob(objects, "new")}).items()})
+    wanted = read | {"d/k0": blob(objects, "new")}
+    clean = write(objects, EMPTY_TREE, {("n", key): oid for key, oid in wanted.items()})
     foreign = {path: oid for path, oid in paths(objects, mended) if not path.endswith(b".json")}
     assert foreign == {path: oid for path, oid in files.items() if not path.endswith(b".json")}
     ours = {path: oid for path, oid in paths(objects, mended) if path.endswith(b".json")}
