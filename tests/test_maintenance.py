@@ -476,6 +476,18 @@ def test_without_an_index_the_newest_stored_commit_is_offered(memory: Memory, ba
     assert memory.snapshot == head
 
 
+def test_only_a_commit_that_is_whole_is_offered(memory: Memory, bare: Path, git: Git) -> None:
+    """The newest one may be what was being written when the power went."""
+    head = memory.snapshot
+    memory.close()
+    for path in memory.vault.repository.derived.glob("index*"):
+        path.unlink()
+    (bare / "refs/heads/main").write_bytes(b"")
+    torn = f"tree {'1' * 40}\nparent {head}\nauthor x <x> 9999999999 +0000\ncommitter x <x> 9999999999 +0000\n\ntorn\n"
+    git(bare, "hash-object", "-t", "commit", "-w", "--stdin", given=torn.encode())
+    assert head in one(doctor(memory.path), "ref-garbled").hint
+
+
 def test_a_branch_without_its_objects_goes_back_after_a_question(memory: Memory, bare: Path, patient: Patient) -> None:
     """What was written last did not reach the disk: giving it up is a person's decision."""
     memory.store("kept", 1)
@@ -714,9 +726,10 @@ def test_a_directory_that_another_tool_filled_is_split_again(
 def test_buckets_that_are_not_needed_are_joined(memory: Memory, bare: Path, git: Git, patient: Patient) -> None:
     """Many deletions by another tool leave them."""
     digit = hashlib.sha256(b"plan").hexdigest()[0]
-    commit(git, bare, {"default/plan.json": None, f"default/~{digit}/plan.json": b'{\n  "phase": 1\n}\n'})
-    patient.cured("out-of-shape", "warning", naming="default")
-    assert "default/plan.json" in git(bare, "ls-tree", "-r", "--name-only", "main")
+    commit(git, bare, {f"other/~{digit}/plan.json": b"1\n"})
+    patient.cured("out-of-shape", "warning", naming="other")
+    assert "other/plan.json" in git(bare, "ls-tree", "-r", "--name-only", "main")
+    assert memory.retrieve("plan", namespace="other") == 1
 
 
 def test_a_key_at_two_paths_is_one_again_and_keeps_its_value(

@@ -9,7 +9,7 @@ and a second repair finds nothing to do.
 
 from __future__ import annotations
 
-from gitmem.maintenance.doctor import doctor
+from gitmem.maintenance.examining import doctor
 from gitmem.maintenance.findings import DoctorReport, Finding, never
 from gitmem.maintenance.sweeping import sweep
 
