@@ -198,7 +198,7 @@ class _Ref:
             if self._intact(oid):
                 yield _Proposal(oid, not steps, self._describe(oid, "where the index last saw it", steps))
         if self._name == MAIN:
-            for oid in self._tips():
+            for oid in self._newest():
                 if self._intact(oid):
                     yield _Proposal(oid, False, self._describe(oid, "the newest commit that is stored", 0))
 
@@ -227,11 +227,11 @@ class _Ref:
             return False
         return True
 
-    def _tips(self) -> list[Oid]:
-        """The stored commits that are nobody's parent, newest first. Reads every object: slow, and seldom needed."""
+    def _newest(self) -> list[Oid]:
+        """The stored commits that are nobody's parent, then all others, newest first. Reads every object: slow."""
         commits = {commit.oid: commit for commit in _stored_commits(self._objects)}
         inner = {parent for commit in commits.values() for parent in commit.parents}
-        return sorted(commits.keys() - inner, key=lambda oid: commits[oid].committer.time, reverse=True)
+        return sorted(commits, key=lambda oid: (oid in inner, -commits[oid].committer.time))
 
 
 def _stored_commits(objects: Objects) -> Iterator[Commit]:
