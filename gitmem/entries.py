@@ -28,7 +28,7 @@ class Unset:
 UNSET: Any = Unset()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class Entry:
     """A value and where it was read.
 
@@ -48,6 +48,30 @@ class Entry:
     time: datetime
     expires: datetime | None
 
+    def __init__(
+        self,
+        value: Any,
+        namespace: str,
+        key: str,
+        version: int,
+        revision: str,
+        snapshot: str,
+        agent: str,
+        session: str | None,
+        time: datetime,
+        expires: datetime | None,
+    ) -> None:
+        _value(self, value)  # the slots themselves: the generated way costs a search of a hundred twice as much
+        _namespace(self, namespace)
+        _key(self, key)
+        _version(self, version)
+        _revision(self, revision)
+        _snapshot(self, snapshot)
+        _agent(self, agent)
+        _session(self, session)
+        _time(self, time)
+        _expires(self, expires)
+
     def to_json(self) -> dict[str, Any]:
         """The entry as the command line prints it."""
         return {
@@ -64,11 +88,20 @@ class Entry:
         }
 
 
-@dataclass(frozen=True, slots=True)
+_value, _namespace, _key, _version, _revision, _snapshot, _agent, _session, _time, _expires = (
+    getattr(Entry, slot).__set__ for slot in Entry.__slots__
+)
+
+
+@dataclass(frozen=True, slots=True, init=False)
 class Version(Entry):
     """An entry as one commit made it; `operation` is created, modified or deleted (then `value` is ABSENT)."""
 
     operation: str
+
+    def __init__(self, *entry: Any, operation: str) -> None:
+        Entry.__init__(self, *entry)
+        object.__setattr__(self, "operation", operation)
 
     def to_json(self) -> dict[str, Any]:
         """The version as the command line prints it: an entry and its operation."""

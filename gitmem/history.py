@@ -59,16 +59,16 @@ def as_version(vault: Vault, snapshot: Snapshot, namespace: str, key: str, row: 
     existed = any(parent.blob is not None for parent in before)
     value = ABSENT if row.blob is None else vault.value(row.blob, namespace, key, snapshot.root)
     return Version(
-        value=value,
-        namespace=namespace,
-        key=key,
-        version=row.version,
-        revision=row.revision.hex(),
-        snapshot=snapshot.oid.hex(),
-        agent=facts.agent,
-        session=facts.session,
-        time=datetime.fromtimestamp(facts.time, UTC),
-        expires=None if expiry is None else vault.instant(expiry, namespace, key),
+        value,
+        namespace,
+        key,
+        row.version,
+        row.revision.hex(),
+        snapshot.oid.hex(),
+        facts.agent,
+        facts.session,
+        datetime.fromtimestamp(facts.time, UTC),
+        None if expiry is None else vault.instant(expiry, namespace, key),
         operation=operation_of(existed or None, row.blob),
     )
 

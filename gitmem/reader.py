@@ -37,7 +37,7 @@ class Reader:
         self.snapshot = snapshot
         self.now = now
         self._blobs: dict[tuple[str, str], Oid | None] = {}
-        self._about: dict[tuple[str, str], Callable[[Any], Entry]] = {}
+        self._about: dict[tuple[str, str], tuple[Oid, Callable[[Any], Entry]]] = {}
         self._expired: dict[str, list[tuple[str, datetime]]] = {}
 
     # --- one key ---
@@ -54,14 +54,13 @@ class Reader:
         blob = self.blob(namespace, key)
         if blob is None:
             return None
-        value = self.vault.value(blob, namespace, key, self.snapshot.root)
         about = self._about.get((namespace, key))
         if about is None:
             row = self.token(namespace, key)
             if row is None:
                 raise AssertionError(f"{namespace}/{key} is in the tree, but no commit brought it")
-            about = self._about[namespace, key] = self._describe(namespace, key, row)
-        return about(value)
+            about = self._describe(namespace, key, blob, row)
+        return about[1](self.vault.value(blob, namespace, key, self.snapshot.root))
 
     def blob(self, namespace: str, key: str) -> Oid | None:
         """The blob of a key that is there and has not expired."""
@@ -101,8 +100,10 @@ class Reader:
         """The error for a key that is not here, with the nearest thing to try."""
         return missing_key(self, namespace, key)
 
-    def _describe(self, namespace: str, key: str, row: VersionRow) -> Callable[[Any], Entry]:
-        """An entry but for its value."""
+    def _describe(
+        self, namespace: str, key: str, blob: Oid, row: VersionRow
+    ) -> tuple[Oid, Callable[[Any], Entry]]:
+        """A key's blob, and its entry but for the value; kept."""
         from gitmem.entries import Entry
 
         facts = self.vault.index.facts(row.revision)
@@ -117,7 +118,8 @@ class Reader:
             datetime.fromtimestamp(facts.time, UTC),
             self.expires(namespace, key),
         )
-        return lambda value: Entry(value, *about)
+        found = self._about[namespace, key] = (blob, lambda value: Entry(value, *about))
+        return found
 
     # --- many keys ---
 
@@ -199,15 +201,18 @@ class Reader:
                 yield from self._read(namespace, keys[start : start + _BATCH])
 
     def _read(self, namespace: str, keys: builtins.list[str]) -> Iterator[Entry]:
-        unknown = [key for key in keys if (namespace, key) not in self._about]
+        about, value, root = self._about, self.vault.value, self.snapshot.root
+        unknown = [key for key in keys if (namespace, key) not in about]
         if unknown:
             rows = self.vault.indexed(self.snapshot).tokens(self.snapshot.oid, namespace, unknown)
             for key, row in rows.items():
-                self._about[namespace, key] = self._describe(namespace, key, row)
+                blob = self.blob(namespace, key)
+                if blob is not None:
+                    self._describe(namespace, key, blob, row)
         for key in keys:
-            entry = self.entry(namespace, key)
-            if entry is not None:
-                yield entry
+            known = about.get((namespace, key))
+            if known is not None and (self.snapshot.expires is None or not self.expired(namespace, key)):
+                yield known[1](value(known[0], namespace, key, root))
 
 
 def condition(expression: str) -> Any:
