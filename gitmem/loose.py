@@ -71,21 +71,36 @@ def deflate(body: bytes) -> bytes:
     return header + body + zlib.adler32(body).to_bytes(4, "big")  # RFC 1950 around one stored block of RFC 1951
 
 
-def write_loose(path: str, kind: str, body: bytes) -> None:
+def keeps(path: str, oid: Oid) -> bool:
+    """Whether the object lies at this path, whole; it is made young then."""
+    try:
+        os.utime(path)
+        with open(path, "rb") as file:
+            inflate_loose(oid, file.read(), None)
+    except (OSError, zlib.error, ValueError):
+        return False
+    return True
+
+
+def write_loose(path: str, kind: str, body: bytes) -> bool:
+    """Write an object's file. Whether its folder had to be made: a gc removes the empty ones."""
+    made = False
     packed = deflate(b"%s %d\0%s" % (kind.encode(), len(body), body))
     temporary = f"{path[:-38]}tmp_obj_{os.urandom(6).hex()}"
     for attempt in range(10):
         try:
             _create(temporary, packed)
             os.rename(temporary, path)
-            return
+            return made
         except FileNotFoundError:
             if attempt == 9:
                 raise
             os.makedirs(path[:-39], exist_ok=True)  # a gc may remove the empty folder again before we rename
+            made = True
         except OSError:
             discard(temporary)
             raise
+    raise AssertionError("the last attempt returns or raises")
 
 
 def _create(path: str, content: bytes) -> None:

@@ -27,29 +27,13 @@ from gitmem.gitobject import (
     serialize_commit,
     serialize_tree,
 )
-from gitmem.loose import STORED, alternates, inflate_loose, storage_error, sync_path, write_loose
+from gitmem.loose import STORED, alternates, inflate_loose, keeps, storage_error, sync_path, write_loose
 from gitmem.packs import Oid, Pack, PackDamage, TooBig
 
 __all__ = [
-    "BLOB_MODE",
-    "EMPTY_TREE",
-    "TREE_MODE",
-    "Commit",
-    "CorruptObjectError",
-    "Identity",
-    "LooseWriter",
-    "MissingObjectError",
-    "Objects",
-    "Oid",
-    "Pack",
-    "TooBig",
-    "Tree",
-    "Writer",
-    "hash_object",
-    "parse_commit",
-    "parse_tree",
-    "serialize_commit",
-    "serialize_tree",
+    "BLOB_MODE", "EMPTY_TREE", "TREE_MODE", "Commit", "CorruptObjectError", "Identity", "LooseWriter",
+    "MissingObjectError", "Objects", "Oid", "Pack", "TooBig", "Tree", "Writer",
+    "hash_object", "parse_commit", "parse_tree", "serialize_commit", "serialize_tree",
 ]
 
 _OBJECT_LIMIT = 1 << 28
@@ -232,7 +216,14 @@ class Objects:
             except FileNotFoundError:
                 continue
             with open(descriptor, "rb") as file:
-                return inflate_loose(oid, file.read(), limit)
+                packed = file.read()
+            try:
+                return inflate_loose(oid, packed, limit)
+            except (zlib.error, ValueError):
+                found = self._read_packed(oid, limit)  # a power cut spoils what was written last: the other copy
+                if found is None:
+                    raise
+                return found
         return None
 
     def _find_packed(self, oid: Oid) -> tuple[Pack, int] | None:
@@ -326,7 +317,8 @@ class LooseWriter:
     """Writes each object as a loose file. One thread, one commit.
 
     A large one found present is freshened instead. A small one is written again: that makes it as young, and looking
-    for it in the packs would cost more.
+    for it in the packs would cost more. But a durable writer never puts a file that is not flushed in the place of a
+    sound one: a power cut could then take what others were told is safe.
     """
 
     def __init__(self, objects: Objects, *, durable: bool) -> None:
@@ -344,7 +336,8 @@ class LooseWriter:
             paths = objects.freshen(oid) if len(body) > STORED else []
             if not paths:
                 path = objects.loose_path(oid)
-                write_loose(path, kind, body)
+                if not (self._durable and len(body) <= STORED and keeps(path, oid)) and write_loose(path, kind, body):
+                    objects.flushed_folders.discard(os.path.dirname(path))
                 self._paths[path] = oid
             elif self._durable and oid not in objects.flushed:
                 self._paths.update(dict.fromkeys(paths, oid))
@@ -371,7 +364,6 @@ class LooseWriter:
         if len(flushed) > 100_000:
             flushed.clear()
         flushed.update(self._added)
-
 
     def _sync(self, path: str, oid: Oid) -> list[str]:
         """Flush a file; if a gc has moved its object into a pack meanwhile, that pack. The files that were flushed."""

@@ -179,3 +179,76 @@ def test_a_gc_between_writing_and_flushing_loses_nothing(bare: Path) -> None:
     Path(objects.loose_path(lost.add("blob", b"lost"))).unlink()
     with pytest.raises(StorageError):
         lost.finish()
+
+
+def test_a_durable_writer_never_replaces_a_sound_file_by_one_that_is_not_flushed(
+    bare: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between such a rename and the flush a power cut takes the object from everybody who has it acknowledged."""
+    objects = Objects(str(bare))
+    first = objects.writer(durable=True)
+    oid = first.add("blob", b"{}\n")
+    first.finish()
+    flushed: set[int] = set()
+    fsync, rename = os.fsync, os.rename
+
+    def noted(descriptor: int) -> None:
+        fsync(descriptor)
+        flushed.add(os.fstat(descriptor).st_ino)
+
+    def judged(source: str, target: str) -> None:
+        assert not os.path.exists(target) or os.stat(source).st_ino in flushed
+        rename(source, target)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    monkeypatch.setattr(os, "rename", judged)
+    path = objects.loose_path(oid)
+    os.utime(path, (1, 1))
+    again = Objects(str(bare)).writer(durable=True)
+    assert again.add("blob", b"{}\n") == oid
+    again.finish()
+    assert os.stat(path).st_mtime > 1000
+    assert os.stat(path).st_ino in flushed
+
+
+def test_a_durable_writer_mends_a_damaged_file(bare: Path) -> None:
+    """What lies there under the object's name is no proof that it is the object."""
+    objects = Objects(str(bare))
+    oid = objects.write("blob", b"{}\n")
+    os.chmod(objects.loose_path(oid), 0o644)
+    Path(objects.loose_path(oid)).write_bytes(b"")
+    writer = objects.writer(durable=True)
+    writer.add("blob", b"{}\n")
+    writer.finish()
+    assert objects.read(oid) == ("blob", b"{}\n")
+
+
+def test_a_damaged_loose_file_does_not_hide_a_packed_copy(bare: Path) -> None:
+    """A small object is written beside its pack again; a power cut may leave that file empty."""
+    oid = bytes.fromhex(history(bare, 1)[0])
+    git(bare, "repack", "-adq")
+    objects = Objects(str(bare))
+    body = objects.read(oid)[1]
+    path = Path(objects.loose_path(oid))
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(b"")
+    assert Objects(str(bare)).read(oid) == ("commit", body)
+
+
+def test_a_folder_made_anew_is_flushed_anew(bare: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A gc removes the folders that it empties: that one was flushed before is no proof."""
+    objects = Objects(str(bare))
+
+    def write() -> Path:
+        writer = objects.writer(durable=True)
+        path = Path(objects.loose_path(writer.add("blob", b"{}\n")))
+        writer.finish()
+        return path
+
+    path = write()
+    path.unlink()
+    path.parent.rmdir()
+    flushed = []
+    monkeypatch.setattr("gitmem.objects.sync_path", lambda path: flushed.append(Path(path)))
+    assert write() == path
+    assert flushed == [path, path.parent, bare / "objects"]
