@@ -7,6 +7,7 @@ with or without its lock, a real `git push`, `git update-ref`, `git pack-refs`; 
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import time
@@ -22,13 +23,19 @@ WAIT = 10.0
 
 _DRAFT, _FREE = "publish-", "free-"
 _SYMBOLIC, _HOPS = b"ref: ", 5
-_BAD_NAME = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|^/|/$|\.$|^\.|/\.|\.lock(/|$)|^@$|^-")
+_KEPT_PATHS = 1000
+_BAD_NAME = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|^/|/$|\.$|^\.|/\.|\.lock(/|$)|^@$|^-|[\ud800-\udfff]")
+
+
+def is_name(name: str) -> bool:
+    """Whether git would take this for the name of a ref."""
+    return _BAD_NAME.search(name) is None
 
 
 @lru_cache(64)
 def branch_ref(branch: str) -> str:
     """The full name of a branch; UnknownRevisionError for a name that git would refuse."""
-    if not branch or _BAD_NAME.search(branch):
+    if not isinstance(branch, str) or not branch or not is_name(branch):
         raise UnknownRevisionError(
             f"{branch!r} cannot be the name of a branch", hint="see `git help check-ref-format`", revision=branch
         )
@@ -38,7 +45,7 @@ def branch_ref(branch: str) -> str:
 def _target(content: bytes, path: str) -> str:
     """The name in a symbolic ref; StorageError if it leads out of refs/."""
     name = content[len(_SYMBOLIC) :].decode(errors="replace").strip()
-    if not name.startswith("refs/") or _BAD_NAME.search(name):
+    if not name.startswith("refs/") or not is_name(name):
         raise _damaged(path)
     return name
 
@@ -47,6 +54,14 @@ def _damaged(path: str) -> StorageError:
     return StorageError(
         f"{path} is damaged: it holds no object id", hint="run `gitmem doctor --repair`", path=path
     )
+
+
+def _same(one: str, other: str) -> bool:
+    """Whether two names are links of one file."""
+    try:
+        return os.path.samefile(one, other)
+    except OSError:
+        return False
 
 
 class Refs:
@@ -60,12 +75,14 @@ class Refs:
 
     def read(self, name: str, *, hops: int = _HOPS) -> Oid | None:
         """The object a full ref name points to: loose, else packed, else None. StorageError if it is garbled."""
-        path = self._paths.get(name) or self._paths.setdefault(name, f"{self._git_dir}/{name}")
+        path = self._paths.get(name) or self._path(name)
         try:
             descriptor = os.open(path, os.O_RDONLY)
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
             return self._packed().get(name)
         except OSError as error:
+            if error.errno == errno.ENAMETOOLONG:
+                return None
             raise storage_error(error, path) from error
         try:
             content = os.read(descriptor, 256)
@@ -81,6 +98,12 @@ class Refs:
         if content.startswith(_SYMBOLIC) and hops:
             return self.read(_target(content, path), hops=hops - 1)
         raise _damaged(path)
+
+    def _path(self, name: str) -> str:
+        if len(self._paths) >= _KEPT_PATHS:
+            self._paths.clear()
+        path = self._paths[name] = f"{self._git_dir}/{name}"
+        return path
 
     def all(self) -> dict[str, Oid]:
         """Every ref by its full name."""
@@ -126,17 +149,16 @@ class Refs:
         lock = path + ".lock"
         draft = os.path.join(self._local, (_DRAFT if locked else _FREE) + os.urandom(8).hex())
         try:
-            taken = False
+            copied = False
             try:
                 self._write_draft(draft, new, durable)
-                self._take(draft, lock, locked, wait)
-                taken = True
+                copied = self._take(draft, lock, locked, wait)
                 if self.read(name) != expected:
                     return False
                 os.rename(lock, path)
-                taken = False
-            finally:
-                if taken:
+                copied = False
+            finally:  # Ctrl-C comes between any two calls: what we did is read from the disk
+                if copied or _same(draft, lock):
                     discard(lock)
                 discard(draft)
             if durable:
@@ -180,14 +202,17 @@ class Refs:
         finally:
             os.close(descriptor)
 
-    def _take(self, draft: str, lock: str, locked: bool, wait: float) -> None:
-        """Make git's lock file by linking the finished draft: it appears whole, and its inode says whose it is."""
+    def _take(self, draft: str, lock: str, locked: bool, wait: float) -> bool:
+        """Make git's lock file by linking the finished draft: it appears whole, and its inode says whose it is.
+
+        True where it had to be a copy.
+        """
         deadline = time.monotonic() + wait
         pause = 0.0005
         while True:
             try:
                 os.link(draft, lock)
-                return
+                return False
             except FileExistsError:
                 if locked and self._is_dead(lock):
                     discard(lock)
@@ -199,7 +224,7 @@ class Refs:
                 continue
             except OSError:
                 if self._copy(draft, lock):
-                    return
+                    return True
             if time.monotonic() > deadline:
                 raise self._busy(lock)
             time.sleep(pause)
@@ -212,10 +237,14 @@ class Refs:
             descriptor = os.open(lock, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
         except FileExistsError:
             return False
-        with open(draft, "rb") as file, open(descriptor, "wb") as copy:
-            copy.write(file.read())
-            copy.flush()
-            os.fsync(copy.fileno())
+        try:
+            with open(draft, "rb") as file, open(descriptor, "wb") as copy:
+                copy.write(file.read())
+                copy.flush()
+                os.fsync(copy.fileno())
+        except BaseException:
+            discard(lock)
+            raise
         return True
 
     def _is_dead(self, lock: str) -> bool:

@@ -130,6 +130,23 @@ def test_a_writer_without_the_lock_is_never_taken_for_dead(branch: Branch) -> No
     assert branch.lock.exists()
 
 
+def test_a_writer_with_the_lock_waits_for_one_without(branch: Branch, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the middle of its swap: the one who comes in between must not take it for dead and go first."""
+    read, refused = branch.refs.read, []
+
+    def slowly(name: str) -> Oid | None:
+        found = read(name)
+        with pytest.raises(ContentionError) as caught:
+            Refs(branch.folder, branch.local).swap(MAIN, A, B, locked=True, durable=False, wait=0)
+        refused.append(caught.value)
+        return found
+
+    monkeypatch.setattr(branch.refs, "read", slowly)
+    assert branch.swap(A, C, locked=False)
+    assert len(refused) == 1
+    assert read(MAIN) == C
+
+
 def test_a_writer_that_died_after_its_rename_is_in_nobodys_way(branch: Branch) -> None:
     """Then its draft and the branch are one inode, and renaming one onto the other would do nothing."""
     os.link(branch.file, branch.local / "publish-0123456789abcdef")
@@ -205,6 +222,47 @@ def test_where_there_are_no_hard_links_the_lock_is_made_as_git_makes_it(
     with pytest.raises(ContentionError):
         branch.swap(B, C)
     assert branch.refs.read(MAIN) == B
+
+
+@pytest.mark.parametrize("call", ["link", "rename"])
+def test_an_interrupt_at_any_call_leaves_no_lock(branch: Branch, monkeypatch: pytest.MonkeyPatch, call: str) -> None:
+    """Python raises KeyboardInterrupt when the system call is over: what it did stands, what it returned is lost."""
+    real = getattr(os, call)
+
+    def interrupted(source: str, target: str) -> None:
+        real(source, target)
+        if call == "rename":
+            branch.lock.write_text("a git push was waiting for this\n")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, call, interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        branch.swap(A, B)
+    monkeypatch.undo()
+    assert branch.lock.exists() == (call == "rename"), "ours goes, a foreign one stays"
+    branch.lock.unlink(missing_ok=True)
+    assert branch.clean()
+    assert branch.swap(A if call == "link" else B, C)
+
+
+def test_a_copied_lock_that_cannot_be_finished_is_removed(branch: Branch, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a full disk without hard links: a lock that stayed would be taken for a foreign one for ever."""
+
+    def refused(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "link", refused)
+    fsync, calls = os.fsync, iter("ab")
+
+    def full(descriptor: int) -> None:
+        if next(calls) == "b":
+            raise OSError(28, "No space left on device")
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(StorageError):
+        branch.swap(A, B)
+    assert branch.clean()
 
 
 # --- packed, symbolic and garbled refs ---
