@@ -12,18 +12,20 @@ from typing import Any
 
 from gitmem.entries import ABSENT, Entry
 from gitmem.errors import UnknownRevisionError
-from gitmem.objects import MissingObjectError, Oid
+from gitmem.objects import CorruptObjectError, MissingObjectError, Oid, TooBig
 from gitmem.reader import Reader
+from gitmem.refs import is_name
 from gitmem.vault import Snapshot, Vault
 
 _FULL, _PREFIX = re.compile(r"[0-9a-f]{40}\Z"), re.compile(r"[0-9a-f]{4,39}\Z")
-_BACK = re.compile(r"(.+?)((?:~\d*|\^)+)\Z", re.DOTALL)
+_BACK = re.compile(r"(.+?)((?:~\d{0,9}|\^)+)\Z", re.DOTALL)
 _STEP = re.compile(r"~(\d*)|\^")
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 
 def resolve(vault: Vault, head: Snapshot, text: str) -> Oid:
     """The commit that `text` names as seen from `head`; UnknownRevisionError if none or several."""
-    if not isinstance(text, str) or not text:
+    if not isinstance(text, str) or not text or (not text.isascii() and _SURROGATE.search(text)):
         raise unknown(text, "a revision is text: an id, a branch or tag, a session, or a time")
     found = _named(vault, head, text)
     if found is None and (back := _BACK.match(text)):
@@ -43,10 +45,13 @@ def _named(vault: Vault, head: Snapshot, text: str) -> Oid | None:
 
 
 def _full(vault: Vault, text: str) -> Oid | None:
+    oid = bytes.fromhex(text)
     try:
-        return vault.objects.commit(bytes.fromhex(text)).oid
+        return vault.objects.commit(oid).oid
     except MissingObjectError:
         return None
+    except CorruptObjectError:
+        return _peeled(vault, oid)
 
 
 def _ref(vault: Vault, head: Snapshot, text: str) -> Oid | None:
@@ -54,20 +59,23 @@ def _ref(vault: Vault, head: Snapshot, text: str) -> Oid | None:
         return head.oid
     for pattern in ("{}", "refs/{}", "refs/tags/{}", "refs/heads/{}", "refs/remotes/{}"):
         name = pattern.format(text)
-        if name.startswith("refs/") and ".." not in name:
+        if name.startswith("refs/") and is_name(name):
             oid = vault.repository.refs.read(name)
             if oid is not None:
                 return _peeled(vault, oid)
     return None
 
 
-def _peeled(vault: Vault, oid: Oid) -> Oid:
-    """The commit behind an annotated tag."""
-    kind, body = vault.objects.read(oid, limit=1 << 24)
-    while kind == "tag":
-        oid = bytes.fromhex(body[7:47].decode("ascii"))
+def _peeled(vault: Vault, oid: Oid) -> Oid | None:
+    """The commit itself, or the one behind an annotated tag; None if there is something else."""
+    try:
         kind, body = vault.objects.read(oid, limit=1 << 24)
-    return vault.objects.commit(oid).oid
+        while kind == "tag":
+            oid = bytes.fromhex(body[7:47].decode("ascii"))
+            kind, body = vault.objects.read(oid, limit=1 << 24)
+    except TooBig:
+        return None
+    return vault.objects.commit(oid).oid if kind == "commit" else None
 
 
 def _session(vault: Vault, head: Snapshot, text: str) -> Oid | None:

@@ -218,3 +218,25 @@ def test_history_is_gits_own(memory: Memory, git: Git) -> None:
         memory.store(f"k{number % 3}", number)
     log = git(memory.path / ".git", "log", "--format=%H", "main", "--", "default/k1.json").split()
     assert [version.revision for version in memory.history("k1")] == log
+
+
+@pytest.mark.parametrize(
+    "text", ["a\0b", "\ud800", "x" * 300, "x/" * 3000, "main~" + "9" * 5000, "main~" + "9" * 300, "a b", "heads"]
+)
+def test_no_text_is_more_than_an_unknown_revision(memory: Memory, text: str) -> None:
+    """What cannot be a name of git's, nor of a file, names nothing: a caller's mistake is no damage."""
+    memory.store("k", 1)
+    with pytest.raises(UnknownRevisionError) as caught:
+        memory.at(text)
+    assert caught.value.hint
+
+
+def test_an_id_of_something_else_is_an_unknown_revision(memory: Memory, git: Git) -> None:
+    """A blob is not damaged because it is no commit; a tag stands for its commit, by its id as well."""
+    entry = memory.store("k", 1)
+    path = memory.path / ".git"
+    for name in ("main:default/k.json", "main^{tree}"):
+        with pytest.raises(UnknownRevisionError):
+            memory.at(git(path, "rev-parse", name).strip())
+    git(path, "-c", "user.name=a", "-c", "user.email=a@b", "tag", "-a", "-m", "done", "done")
+    assert memory.resolve(git(path, "rev-parse", "done").strip()) == memory.resolve("done") == entry.revision
