@@ -56,6 +56,40 @@ def large(memory: Memory) -> None:
         tx.store("k", "new")
 
 
+@pytest.mark.parametrize("write", ["small", "large"])
+def test_everything_is_flushed_before_the_branch_and_the_branch_before_the_return(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write: str
+) -> None:
+    """Objects, their folders, the ref, its folder, in that order: a power cut leaves the old branch, or all of it."""
+    memory = Memory.open(tmp_path, durability="sync")
+    bare = memory.path / ".git"
+    before = set((bare / "objects").rglob("*"))
+    steps: list[str] = []
+    fsync, rename, replace = os.fsync, os.rename, os.replace
+
+    def flushed(descriptor: int) -> None:
+        steps.append(os.readlink(f"/proc/self/fd/{descriptor}"))
+        fsync(descriptor)
+
+    def renamed(old: Any, new: Any) -> None:
+        if str(new).endswith("refs/heads/main"):
+            steps.append("publish")
+        steps[:] = [str(new) if step == str(old) else step for step in steps]
+        (rename if str(new).endswith("main") else replace)(old, new)
+
+    monkeypatch.setattr(os, "fsync", flushed)
+    monkeypatch.setattr(os, "rename", renamed)
+    monkeypatch.setattr(os, "replace", renamed)
+    {"small": small, "large": large}[write](memory)
+    published = steps.index("publish")
+    made = {path for path in set((bare / "objects").rglob("*")) - before if path.suffix in ("", ".pack", ".idx")}
+    assert made
+    assert {str(path) for path in made} <= set(steps[:published])
+    assert {str(path.parent) for path in made} <= set(steps[:published])
+    assert any("publish-" in step for step in steps[:published])
+    assert str(bare / "refs/heads") in steps[published:]
+
+
 def failure(write: Callable[[Memory], None], memory: Memory) -> StorageError | None:
     """What the write raised."""
     try:

@@ -29,7 +29,7 @@ from hypothesis.stateful import (
 from gitmem import ABSENT, Entry, KeyExistsError, Memory, MissingKeyError, StaleError, WriteIdError
 from gitmem.codec import encode
 from gitmem.globs import compile_glob
-from gitmem.keys import directory_name, leaf_name
+from gitmem.keys import digits, directory_name, leaf_name
 from tests.conftest import Clock
 from tests.foreign import commit_files, paths_of, run_git
 
@@ -305,25 +305,37 @@ class Machine(RuleBasedStateMachine):
     @rule(key=keys, value=values | st.none().map(lambda _: ABSENT))
     def foreign_change(self, key: KeyId, value: Any) -> None:
         """A person edits, adds or removes a key's file: wherever it lies, else where it would without buckets."""
-        path = self.path_of(key)
+        path, *others = self.paths(key)
+        removed: dict[str, bytes | None] = dict.fromkeys(others)
         if value is ABSENT:
             if key not in self.model.values:
                 return
-            commit_files(self.git_dir, {path: None}, time=self.now)
+            commit_files(self.git_dir, {**removed, path: None}, time=self.now)
             self.model.versions[key].append(ABSENT)
             del self.model.values[key]  # its expiry stays behind, and would count again if the file came back
         else:
             text = json.dumps(value).encode()
-            commit_files(self.git_dir, {path: text}, time=self.now)
+            commit_files(self.git_dir, {**removed, path: text}, time=self.now)
             self.model.put_text(key, value, text)
         self.shapely = False
         self.tokens[key] = self.memories[0].history(key[1], limit=1, namespace=key[0])[0].revision
 
-    def path_of(self, key: KeyId) -> str:
+    def paths(self, key: KeyId) -> list[str]:
+        """Where the key's file lies, perhaps more than once; where it would lie in narrow directories, if nowhere."""
         *folders, leaf = [key[0], *key[1].split("/")]
-        plain = [directory_name(name).decode() for name in folders] + [leaf_name(leaf).decode()]
-        flat = {_flat(path): path for path in paths_of(self.git_dir)}
-        return flat.get("/".join(plain), "/".join(plain))
+        plain = "/".join([directory_name(name).decode() for name in folders] + [leaf_name(leaf).decode()])
+        return [path for path in paths_of(self.git_dir) if _flat(path) == plain] or [plain]
+
+    def path_of(self, key: KeyId) -> str:
+        """The same, after a store has removed what lay there a second time."""
+        found = self.paths(key)
+        if len(found) > 1:
+            self.store(0, key, self.model.values[key], None)
+            if len(self.paths(key)) > 1:  # an equal value was no commit
+                self.store(0, key, "mended", None)
+            found = self.paths(key)
+        assert len(found) == 1
+        return found[0]
 
     @property
     def now(self) -> int:
@@ -333,20 +345,25 @@ class Machine(RuleBasedStateMachine):
     def foreign_file(self, number: int) -> None:
         commit_files(self.git_dir, {"README.md": b"%d" % number, "default/notes.txt": b"%d" % number}, time=self.now)
 
-    @rule()
-    def foreign_shape(self) -> None:
-        """Somebody moves all files of wide directories to where they would lie in narrow ones, or the other way."""
-        old = paths_of(self.git_dir)
-        moved: dict[str, bytes | None] = {}
-        for path in old:
-            flat = _flat(path)
-            if flat != path and not path.startswith("~gitmem"):
-                moved |= {path: None, flat: run_git(self.git_dir, "show", f"main:{path}").encode()}
-                if len(moved) > 20:
-                    break  # half of them: then both shapes meet in one directory
-        if moved:
-            commit_files(self.git_dir, moved, time=self.now)
-            self.shapely = False
+    @rule(namespace=namespaces, key=st.sampled_from([*KEYS, *WIDE[:12]]), copy=st.booleans())
+    def foreign_shape(self, namespace: str, key: str, copy: bool) -> None:
+        """A key's file is moved, or copied, into the bucket where a wide directory would have it, or out of it.
+
+        Moving changes nothing; nor does a copy, even of other content, that lies where the key does not belong.
+        """
+        old = self.path_of((namespace, key))
+        if (namespace, key) not in self.model.values:
+            return
+        folder, leaf = old.rsplit("/", 1)
+        top, last = folder.rsplit("/", 1) if "/" in folder else ("", folder)
+        bucketed = len(last) == 2 and last[0] == "~"
+        new = f"{top}/{leaf}" if bucketed else f"{folder}/~{digits(key.rsplit('/', 1)[-1])[0]}/{leaf}"
+        body = run_git(self.git_dir, "show", f"main:{old}").encode()
+        siblings = [one for name, one in self.model.values if name == namespace and one.startswith("wide/")]
+        belongs = bucketed is (key.startswith("wide/") and len(siblings) > 128)
+        copied = b'"another"' if belongs else body
+        commit_files(self.git_dir, {new: copied} if copy else {old: None, new: body}, time=self.now)
+        self.shapely = False
 
     @rule(who=st.integers(0, 2))
     def reopen(self, who: int) -> None:
