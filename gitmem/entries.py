@@ -7,7 +7,7 @@ Law: frozen, and nothing in them is shared with a cache: changing a value that w
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from gitmem.members import ABSENT
@@ -15,7 +15,10 @@ from gitmem.members import ABSENT
 if TYPE_CHECKING:
     from gitmem.members import MemberChange
 
-__all__ = ["ABSENT", "UNSET", "Change", "CommitRecord", "Entry", "Version", "format_time", "operation_of"]
+__all__ = ["ABSENT", "UNSET", "Change", "CommitRecord", "Entry", "Version", "format_time", "moment", "operation_of"]
+
+
+_FIRST, _LAST = -62_135_596_800, 253_402_300_799
 
 
 class Unset:
@@ -169,7 +172,12 @@ def _sides(before: Any, after: Any) -> dict[str, Any]:
 
 def format_time(time: datetime) -> str:
     """RFC 3339 in UTC, to the second: commits know no fractions."""
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ")
+    return time.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="seconds") + "Z"
+
+
+def moment(seconds: int) -> datetime:
+    """The time of a commit. Git takes any number: what lies beyond the years 1 to 9999 is their edge."""
+    return datetime.fromtimestamp(min(max(seconds, _FIRST), _LAST), UTC)
 
 
 def operation_of(before: Any, after: Any) -> str:

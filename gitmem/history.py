@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from gitmem import trees
-from gitmem.entries import ABSENT, Change, CommitRecord, Version, operation_of
+from gitmem.entries import ABSENT, Change, CommitRecord, Version, moment, operation_of
 from gitmem.errors import CorruptValueError
 from gitmem.globs import compile_glob
 from gitmem.members import leaves
@@ -30,7 +29,7 @@ __all__ = ["Change", "CommitRecord", "Version", "blame", "commits", "diff", "rea
 def reader_at(vault: Vault, oid: Oid) -> Reader:
     """The past at a commit; its own committer time judges expiry."""
     snapshot = vault.snapshot(oid)
-    time = datetime.fromtimestamp(snapshot.commit.committer.time, UTC)
+    time = moment(snapshot.commit.committer.time)
     return Reader(vault, snapshot, now=lambda: time)
 
 
@@ -67,7 +66,7 @@ def as_version(vault: Vault, snapshot: Snapshot, namespace: str, key: str, row: 
         snapshot.oid.hex(),
         facts.agent,
         facts.session,
-        datetime.fromtimestamp(facts.time, UTC),
+        moment(facts.time),
         None if expiry is None else vault.instant(expiry, namespace, key),
         operation=operation_of(existed or None, row.blob),
     )
@@ -148,7 +147,7 @@ def _record(reader: Reader, oid: Oid, test: Callable[[str, str], bool]) -> Commi
         parents=tuple(parent.hex() for parent in commit.parents),
         agent=facts.agent,
         session=facts.session,
-        time=datetime.fromtimestamp(facts.time, UTC),
+        time=moment(facts.time),
         message=parse(commit.message)[0],
         changes=tuple(changes),
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import builtins
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator
-from datetime import UTC, datetime
+from datetime import datetime
 from itertools import groupby, islice
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
@@ -104,7 +104,7 @@ class Reader:
         self, namespace: str, key: str, blob: Oid, row: VersionRow
     ) -> tuple[Oid, Callable[[Any], Entry]]:
         """A key's blob, and its entry but for the value; kept."""
-        from gitmem.entries import Entry
+        from gitmem.entries import Entry, moment
 
         facts = self.vault.index.facts(row.revision)
         about = (
@@ -115,7 +115,7 @@ class Reader:
             self.snapshot.oid.hex(),
             facts.agent,
             facts.session,
-            datetime.fromtimestamp(facts.time, UTC),
+            moment(facts.time),
             self.expires(namespace, key),
         )
         found = self._about[namespace, key] = (blob, lambda value: Entry(value, *about))

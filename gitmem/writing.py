@@ -12,12 +12,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import NamedTuple, TypeVar
 
 from gitmem import trees
 from gitmem.editing import edit
-from gitmem.entries import format_time
+from gitmem.entries import format_time, moment
 from gitmem.errors import ContentionError, WriteIdError
 from gitmem.objects import Commit, Identity, Oid, Writer, hash_object, serialize_commit
 from gitmem.packing import PackWriter
@@ -192,7 +192,7 @@ class WritePath:
                 revision=oid.hex(),
             )
         snapshot = self._vault.snapshot(oid)
-        then = datetime.fromtimestamp(snapshot.commit.committer.time, UTC)
+        then = moment(snapshot.commit.committer.time)
         return Outcome(Reader(self._vault, snapshot, now=lambda: then), snapshot.commit)
 
     def _changes(self, stage: Stage) -> dict[KeyId, Staged]:

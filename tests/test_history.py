@@ -240,3 +240,22 @@ def test_an_id_of_something_else_is_an_unknown_revision(memory: Memory, git: Git
             memory.at(git(path, "rev-parse", name).strip())
     git(path, "-c", "user.name=a", "-c", "user.email=a@b", "tag", "-a", "-m", "done", "done")
     assert memory.resolve(git(path, "rev-parse", "done").strip()) == memory.resolve("done") == entry.revision
+
+
+@pytest.mark.parametrize("seconds", [10**14, 10**30, -62_135_596_801])
+def test_a_commit_of_an_impossible_time_hides_nothing(memory: Memory, git: Git, seconds: int) -> None:
+    """Git takes any number for a time; the years 1 to 9999 are all that a datetime knows."""
+    memory.store("k", 1, ttl=60)
+    path = memory.path / ".git"
+    head, tree = (git(path, "rev-parse", name).strip() for name in ("main", "main^{tree}"))
+    raw = f"tree {tree}\nparent {head}\nauthor A <a@b> {seconds} +0000\ncommitter A <a@b> {seconds} +0000\n\nx\n"
+    file = path / "raw"
+    file.write_text(raw)
+    oid = git(path, "hash-object", "-t", "commit", "-w", "--literally", "raw").strip()
+    git(path, "update-ref", "refs/heads/main", oid)
+    assert memory.at(oid).retrieve("k", "expired") == (1 if seconds < 0 else "expired")
+    record = memory.log(limit=1)[0]
+    assert record.time.year == (1 if seconds < 0 else 9999)
+    assert record.to_json()["time"] in ("0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z")
+    assert memory.diff(oid, "HEAD") == []
+    assert memory.store("k", 2).version == 2
