@@ -92,7 +92,7 @@ def _remove(copy: Copy, good: str) -> str:
 
 def _put_aside(repository: Repository, copy: Copy) -> str:
     folder = repository.local / "damaged"
-    folder.mkdir(mode=0o700, exist_ok=True)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     kept = folder / copy.oid.hex()
     os.replace(copy.path, kept)
     return f"moved the bad file to {kept}"

@@ -14,7 +14,6 @@ from typing import NamedTuple
 
 from gitmem.errors import GitmemError, StorageError
 from gitmem.index import audit
-from gitmem.locking import exclusive
 from gitmem.maintenance.findings import Chart, Remedy
 from gitmem.maintenance.surroundings import replace_file
 from gitmem.objects import TREE_MODE, Commit, Objects, Oid
@@ -174,7 +173,7 @@ class _Ref:
 
     def _setting(self, oid: Oid, content: bytes | None) -> Remedy:
         def put() -> str:
-            with exclusive(str(self._repository.local / "lock")):
+            with self._repository.lock():
                 self._path.parent.mkdir(parents=True, exist_ok=True)
                 replace_file(self._path, oid.hex().encode() + b"\n", seen=content)
             return f"set it to {oid.hex()}"
