@@ -38,8 +38,8 @@ def exclusive(path: str, *, timeout: float = TIMEOUT) -> Iterator[None]:
             age=None,
         )
     release = (_flock if fcntl is not None else _filelock)(path, timeout)
-    mine.add(path)
     try:
+        mine.add(path)
         yield
     finally:
         mine.discard(path)
@@ -73,6 +73,9 @@ def _flock(path: str, timeout: float) -> Callable[[], None]:
     except OSError as error:
         os.close(descriptor)
         raise _no_locks(error, path) from error
+    except BaseException:  # Ctrl-C, raised when the call is over: the lock is had, and nobody would give it back
+        os.close(descriptor)
+        raise
     return lambda: _unlock(descriptor)
 
 

@@ -363,19 +363,20 @@ class Memory(View):
         namespace: str | None,
     ) -> Entry:
         where = self._target(key, namespace)
+        conditions = checks(where, expect, guard)
         seen = None
         if write is None:
             stage = self.write_path().stage()
+            for condition in conditions:
+                condition(stage)
             seen = (stage.token(*where), function(steps.current(stage, where, default)))
         step = steps.update(verb, where, function, default=default, seen=seen)
-        return self._entry(where, [*checks(where, expect, guard), step], message, write)
+        return self._entry(where, [*conditions, step], message, write)
 
     def _run(self, made: Sequence[Step], message: str | None, write: WriteId | None = None) -> Outcome:
         return self.write_path().run(made, message=message, write_id=write)
 
-    def _entry(
-        self, where: KeyId, made: Sequence[Step], message: str | None, write: WriteId | None
-    ) -> Entry:
+    def _entry(self, where: KeyId, made: Sequence[Step], message: str | None, write: WriteId | None) -> Entry:
         outcome = self._run(made, message, write)
         entry = outcome.reader.entry(*where)
         if entry is None:

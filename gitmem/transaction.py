@@ -153,6 +153,7 @@ def expiry_of(ttl: float | None, now: datetime) -> datetime | None:
         if not seconds > 0:
             raise OverflowError
         instant = now.astimezone(UTC) + max(timedelta(seconds=float(seconds)), timedelta.resolution)
+        return instant if not instant.microsecond else instant.replace(microsecond=0) + timedelta(seconds=1)
     except (OverflowError, ValueError):
         raise InvalidValueError(
             f"ttl {ttl!r} is not a positive number of seconds",
@@ -160,4 +161,3 @@ def expiry_of(ttl: float | None, now: datetime) -> datetime | None:
             pointer="",
             reason="not a ttl",
         ) from None
-    return instant if not instant.microsecond else instant.replace(microsecond=0) + timedelta(seconds=1)

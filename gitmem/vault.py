@@ -10,14 +10,14 @@ import threading
 import warnings
 from bisect import bisect_left, insort
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from gitmem import trees
 from gitmem.codec import decode, decode_trusted
 from gitmem.errors import CorruptValueError, InvalidValueError
-from gitmem.objects import Commit, Oid, TooBig
+from gitmem.objects import Commit, CorruptObjectError, Oid, TooBig
 from gitmem.policy import Policy
 from gitmem.repository import Repository
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 _CACHED_BYTES = 64 << 20
 _CACHED_LISTINGS = 32
+_CACHED_INSTANTS = 100_000
 
 Clock = Callable[[], datetime]
 
@@ -158,14 +159,19 @@ class Vault:
 
     def instant(self, oid: Oid, namespace: str, key: str) -> datetime | None:
         """The instant in an expiry's blob; one that is damaged counts as never, so that nothing vanishes."""
-        if oid not in self._instants:
-            try:
-                text = decode(self.objects.read_blob(oid, limit=100))
-                self._instants[oid] = datetime.fromisoformat(str(text))
-            except (InvalidValueError, TooBig, ValueError):
-                self._instants[oid] = None
-        found = self._instants[oid]
-        return found if found is not None and found.tzinfo is not None else None
+        try:
+            return self._instants[oid]
+        except KeyError:
+            pass
+        try:
+            instant = datetime.fromisoformat(str(decode(self.objects.read_blob(oid, limit=100))))
+            found = None if instant.tzinfo is None else instant.astimezone(UTC)
+        except (CorruptObjectError, InvalidValueError, TooBig, ValueError, OverflowError):
+            found = None
+        if len(self._instants) >= _CACHED_INSTANTS:
+            self._instants.clear()
+        self._instants[oid] = found
+        return found
 
     def keys(self, snapshot: Snapshot, namespace: str) -> list[str]:
         """Every key of a namespace, sorted by code point; shared: never change it.

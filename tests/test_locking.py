@@ -172,3 +172,21 @@ def test_no_file_stays_open(path: str) -> None:
         with exclusive(path), exclusive_or_none(path) as had:
             assert not had
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_an_interrupt_while_the_lock_is_taken_gives_it_back(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python raises KeyboardInterrupt when the system call is over: by then the lock is had."""
+    import fcntl
+
+    real = fcntl.flock
+
+    def interrupted(descriptor: int, operation: int) -> None:
+        real(descriptor, operation)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(fcntl, "flock", interrupted)
+        with pytest.raises(KeyboardInterrupt) as caught, exclusive(path):
+            pass
+    with exclusive(path, timeout=5):
+        assert caught  # whose frames still hold what was open

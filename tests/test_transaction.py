@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from gitmem import (
     ABSENT,
     ContentionError,
     InvalidKeyError,
+    InvalidValueError,
     KeyExistsError,
     Memory,
     MissingKeyError,
@@ -342,3 +343,31 @@ def test_a_write_inside_an_update_is_no_deadlock(memory: Memory, other: Memory) 
         return value + 1
 
     assert memory.update("n", impure).value == 2
+
+
+@pytest.mark.parametrize("verb", ["update", "patch", "append"])
+def test_a_stale_condition_is_told_before_anything_else(memory: Memory, verb: str) -> None:
+    """The function is not run on data that its caller did not mean, nor is the key just missing."""
+    entry = memory.store("k", {"n": 1})
+
+    def function(value: Any) -> Any:
+        raise RuntimeError("I was called")
+
+    arguments = {"update": function, "patch": [{"op": "test", "path": "/n", "value": 1}], "append": 1}
+    memory.store("k", {"n": 2})
+    with pytest.raises(StaleError):
+        getattr(memory, verb)("k", arguments[verb], expect=entry)
+    with pytest.raises(StaleError):
+        getattr(memory, verb)("other", arguments[verb], guard=entry)
+    memory.delete("k")
+    with pytest.raises(StaleError) as caught:
+        getattr(memory, verb)("k", arguments[verb], expect=entry)
+    assert caught.value.current is ABSENT
+
+
+def test_a_ttl_at_the_end_of_time_is_refused(memory: Memory, clock: Clock) -> None:
+    """Rounding up must not leave the years either."""
+    left = (datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC) - clock()).total_seconds()
+    assert memory.store("k", 1, ttl=left).expires is not None
+    with pytest.raises(InvalidValueError):
+        memory.store("k", 1, ttl=left + 0.5)

@@ -70,3 +70,24 @@ def test_a_history_that_only_goes_on_is_no_rewritten_one(memory: Memory, git: Gi
         Memory.open(memory.path).store("k", 5)
     assert "refs/gitmem" not in git(memory.path / ".git", "for-each-ref")
     assert memory.entry("k").version == 5
+
+
+def test_an_expiry_of_another_zone_is_the_same_instant(memory: Memory, git: Git) -> None:
+    """Another tool may write +02:00; what keeps the expiry must not move it."""
+    memory.store("k", 1, ttl=60)
+    path = memory.path / ".git"
+    for text, expires in [
+        ("2100-01-01T02:00:00+02:00", "2100-01-01T00:00:00Z"),
+        ("0001-01-01T00:00:00+02:00", None),
+        ("2100-01-01T02:00:00", None),
+    ]:
+        (path / "file").write_text(f'"{text}"\n')
+        blob = git(path, "hash-object", "-w", "file").strip()
+        index = {"GIT_INDEX_FILE": str(path / "scratch")}
+        git(path, "read-tree", "main", **index)
+        git(path, "update-index", "--add", "--cacheinfo", f"100644,{blob},~gitmem/expires/default/k.json", **index)
+        tree = git(path, "write-tree", **index).strip()
+        commit = git(path, "-c", "user.name=a", "-c", "user.email=a@b", "commit-tree", "-m", "x", "-p", "main", tree)
+        git(path, "update-ref", "refs/heads/main", commit.strip())
+        assert memory.entry("k").to_json()["expires"] == expires
+        assert memory.update("k", lambda value: value + 1).to_json()["expires"] == expires
