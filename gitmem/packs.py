@@ -83,6 +83,8 @@ class Pack:
             if kind == _OFS_DELTA:
                 distance, place = self._distance(pack, place)
                 deltas.append(self._inflate(pack, place, size))
+                if not 0 < distance < offset:
+                    raise PackDamage(f"{self.path}: a delta at {offset} has no base before it")
                 offset -= distance
             elif kind == _REF_DELTA:
                 base_id = pack[place : place + 20]
@@ -143,11 +145,14 @@ class Pack:
         return kind, size, offset
 
     def _distance(self, pack: mmap.mmap, place: int) -> tuple[int, int]:
-        byte = pack[place]
-        distance, place = byte & 0x7F, place + 1
-        while byte & 0x80:
+        try:
             byte = pack[place]
-            distance, place = ((distance + 1) << 7) | (byte & 0x7F), place + 1
+            distance, place = byte & 0x7F, place + 1
+            while byte & 0x80:
+                byte = pack[place]
+                distance, place = ((distance + 1) << 7) | (byte & 0x7F), place + 1
+        except IndexError:
+            raise PackDamage(f"{self.path}: cut short at {place}") from None
         return distance, place
 
     def _inflate(self, pack: mmap.mmap, place: int, size: int) -> bytes:
@@ -188,8 +193,11 @@ def _number(delta: bytes, place: int) -> tuple[int, int]:
 
 
 def _target_size(delta: bytes) -> int:
-    _, place = _number(delta, 0)
-    return _number(delta, place)[0]
+    try:
+        _, place = _number(delta, 0)
+        return _number(delta, place)[0]
+    except IndexError:
+        raise PackDamage("a delta is cut short") from None
 
 
 def apply_delta(base: bytes, delta: bytes) -> bytes:

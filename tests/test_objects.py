@@ -16,11 +16,13 @@ from gitmem.objects import (
     Identity,
     MissingObjectError,
     Objects,
+    Pack,
     TooBig,
     hash_object,
     parse_tree,
     serialize_tree,
 )
+from gitmem.packs import PackDamage
 
 
 def git(folder: Path, *words: str, given: bytes = b"") -> bytes:
@@ -252,3 +254,26 @@ def test_a_folder_made_anew_is_flushed_anew(bare: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr("gitmem.objects.sync_path", lambda path: flushed.append(Path(path)))
     assert write() == path
     assert flushed == [path, path.parent, bare / "objects"]
+
+
+def pack_of(folder: Path, content: bytes) -> Pack:
+    """A pack whose only object is `content` as it stands there, at offset 12."""
+    path = folder / "pack-of-one.pack"
+    path.write_bytes(b"PACK" + bytes([0, 0, 0, 2, 0, 0, 0, 1]) + content)
+    return Pack(str(path))
+
+
+@pytest.mark.parametrize(
+    ("distance", "delta"),
+    [(b"\x00", b"\x03\x03\x90\x03"), (b"\x0c", b"\x03\x03\x90\x03"), (b"\x7f", b"\x03\x03\x90\x03"),
+     (b"\xff\xff", b"\x03\x03\x90\x03"), (b"\x80", b""), (b"\x01", b""), (b"\x01", b"\x83")],
+    ids=["itself", "the header", "before the pack", "far before", "no end", "no delta", "half a delta"],
+)  # fmt: skip
+def test_a_delta_without_a_base_is_damage(tmp_path: Path, distance: bytes, delta: bytes) -> None:
+    """It is neither an endless search nor an error of Python's."""
+    pack = pack_of(tmp_path, bytes([6 << 4 | len(delta)]) + distance + zlib.compress(delta))
+    with pytest.raises(PackDamage):
+        pack.read(12, lambda oid: ("blob", oid), limit=100)
+    cut = pack_of(tmp_path, bytes([6 << 4 | 4]) + b"\x80")
+    with pytest.raises(PackDamage):
+        cut.read(12, lambda oid: ("blob", oid))
