@@ -7,7 +7,6 @@ Law: what it says follows from the commits alone, and is the same on every clone
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from gitmem import trees
@@ -41,22 +40,30 @@ def versions(reader: Reader, namespace: str, key: str) -> Iterator[Version]:
     vault, snapshot = reader.vault, reader.snapshot
     for row in vault.indexed(snapshot).versions(snapshot.oid, namespace, key):
         try:
-            yield as_version(vault, snapshot, namespace, key, row)
+            value = _value(vault, snapshot, namespace, key, row)
         except CorruptValueError:
-            gone = as_version(vault, snapshot, namespace, key, row._replace(blob=None))
-            operation = "modified" if gone.operation == "deleted" else "created"
-            yield replace(gone, operation=operation)
+            value = ABSENT
+        yield _version(vault, snapshot, namespace, key, row, value)
 
 
 def as_version(vault: Vault, snapshot: Snapshot, namespace: str, key: str, row: VersionRow) -> Version:
     """One row of the index as a version, its value read. CorruptValueError if its file is no value."""
+    return _version(vault, snapshot, namespace, key, row, _value(vault, snapshot, namespace, key, row))
+
+
+def _value(vault: Vault, snapshot: Snapshot, namespace: str, key: str, row: VersionRow) -> Any:
+    return ABSENT if row.blob is None else vault.value(row.blob, namespace, key, snapshot.root)
+
+
+def _version(
+    vault: Vault, snapshot: Snapshot, namespace: str, key: str, row: VersionRow, value: Any
+) -> Version:
     index = vault.index
     facts = index.facts(row.revision)
     there = vault.past(row.revision)
     expiry = None if there.expires is None else trees.lookup(vault.objects, there.expires, namespace, key)
     before = index.parent_tokens(row.revision, namespace, key)
     existed = any(parent.blob is not None for parent in before)
-    value = ABSENT if row.blob is None else vault.value(row.blob, namespace, key, snapshot.root)
     return Version(
         value,
         namespace,

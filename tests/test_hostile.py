@@ -22,7 +22,7 @@ from gitmem import CorruptValueError, GitmemError, InvalidKeyError, InvalidValue
 from gitmem.keys import parse_path
 from gitmem.provenance import parse
 from tests.conftest import Clock, Git
-from tests.foreign import commit_files
+from tests.foreign import commit_files, paths_of
 
 MISCHIEF = [
     "..", "../x", "../../../etc/passwd", "a/../../b", ".", "./a", "~", "~/a", "~0", "~gitmem",
@@ -435,6 +435,27 @@ def test_foreign_files_are_invisible_and_kept(memory: Memory, git: Git) -> None:
     assert memory.list() == []
     kept = {path: git(memory.path, "show", f"main:{path}").encode() for path in FOREIGN}
     assert kept == FOREIGN
+
+
+def test_a_wide_directory_that_was_half_narrowed_is_read_and_mended(memory: Memory) -> None:
+    """Another tool moved some files out of their buckets: every key is there, can be stored, and can be deleted."""
+    with memory.transaction() as tx:
+        for number in range(200):
+            tx.store(f"k{number}", number)
+    head = memory.snapshot
+    wide = {path: path.rsplit("/", 1)[1] for path in paths_of(memory.path) if "/~" in path}
+    moved = sorted(wide)[:30]
+    for path in moved:
+        commit_files(memory.path, {path: None, f"default/{wide[path]}": b"%d\n" % int(wide[path][1:-5])})
+    assert memory.diff(head) == []
+    assert len(memory.list()) == 200
+    first, second = (wide[path].removesuffix(".json") for path in moved[:2])
+    assert memory.store(first, "new").version == 2
+    memory.delete(second)
+    assert memory.retrieve(first) == "new"
+    assert memory.retrieve(second, None) is None
+    assert len(memory.list()) == 199
+    assert {path for path in paths_of(memory.path) if "/~" in path} == set(wide) - {moved[1]}
 
 
 def test_a_link_at_a_keys_path_is_never_followed(memory: Memory, git: Git, tmp_path: Path) -> None:

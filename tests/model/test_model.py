@@ -96,8 +96,8 @@ class Model:
 class Machine(RuleBasedStateMachine):
     """The steps. `who` chooses one of three openings: two ordinary ones, and one without the lock."""
 
-    @initialize()
-    def lay(self) -> None:
+    @initialize(wide=st.booleans())
+    def lay(self, wide: bool) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="gitmem-model-"))
         self.clock = Clock(datetime(2026, 2, 2, 12, tzinfo=UTC))
         self.model = Model(self.clock)
@@ -108,6 +108,8 @@ class Machine(RuleBasedStateMachine):
         self.past: dict[str, dict[KeyId, Any]] = {}
         self.turn = 0
         self.shapely = True
+        if wide:
+            self.widen(0, "default", 0)
 
     def open(self, lock: bool) -> Memory:
         return Memory.open(self.folder, agent="model", durability="fast", clock=self.clock, lock=lock)
@@ -345,7 +347,7 @@ class Machine(RuleBasedStateMachine):
     def foreign_file(self, number: int) -> None:
         commit_files(self.git_dir, {"README.md": b"%d" % number, "default/notes.txt": b"%d" % number}, time=self.now)
 
-    @rule(namespace=namespaces, key=st.sampled_from([*KEYS, *WIDE[:12]]), copy=st.booleans())
+    @rule(namespace=namespaces, key=st.sampled_from(KEYS), copy=st.booleans())
     def foreign_shape(self, namespace: str, key: str, copy: bool) -> None:
         """A key's file is moved, or copied, into the bucket where a wide directory would have it, or out of it.
 
