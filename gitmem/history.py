@@ -6,12 +6,12 @@ Law: what it says follows from the commits alone, and is the same on every clone
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from gitmem import trees
 from gitmem.entries import ABSENT, Change, CommitRecord, Version, moment, operation_of
-from gitmem.errors import CorruptValueError
+from gitmem.errors import CorruptValueError, StorageError
 from gitmem.globs import compile_glob
 from gitmem.members import leaves
 from gitmem.provenance import parse
@@ -41,7 +41,7 @@ def versions(reader: Reader, namespace: str, key: str) -> Iterator[Version]:
     for row in vault.indexed(snapshot).versions(snapshot.oid, namespace, key):
         try:
             value = _value(vault, snapshot, namespace, key, row)
-        except CorruptValueError:
+        except (CorruptValueError, StorageError):
             value = ABSENT
         yield _version(vault, snapshot, namespace, key, row, value)
 
@@ -95,12 +95,12 @@ def diff(before: Reader, after: Reader, wanted: Callable[[str, str], bool]) -> l
 
 
 def _change(vault: Vault, namespace: str, key: str, old: Oid | None, new: Oid | None, root: Oid) -> Change:
-    """Two blobs as a change; a file that is no value shows as absent, so that one key does not hide a log."""
+    """Two blobs as a change; one that is no value, or is lost, shows as absent: one key does not hide a log."""
     values = []
     for blob in (old, new):
         try:
             values.append(ABSENT if blob is None else vault.value(blob, namespace, key, root))
-        except CorruptValueError:
+        except (CorruptValueError, StorageError):
             values.append(ABSENT)
     return Change(namespace, key, operation_of(old, new), *values)
 
@@ -126,7 +126,8 @@ def commits(
 ) -> Iterator[CommitRecord]:
     """The commits up to this snapshot, newest first, with the keys each changed (against its first parent).
 
-    With a namespace or a pattern: those that changed a matching key, and only these changes.
+    With a namespace or a pattern: those that are versions of a matching key, and only these changes. (So a merge
+    stands there only where it decided something.)
     """
     vault, snapshot = reader.vault, reader.snapshot
     index = vault.indexed(snapshot)
@@ -135,20 +136,25 @@ def commits(
     test = wanted(namespace, pattern)
     filtered = namespace is not None or pattern is not None
     for oid in index.log(snapshot.oid, session=session, agent=agent, since=since):
-        record = _record(reader, oid, test)
-        if record.changes or not filtered:
-            yield record
+        keys = [row[:2] for row in index.changes(oid) if test(*row[:2])] if filtered else None
+        if keys is None or keys:
+            yield _record(reader, oid, keys)
 
 
-def _record(reader: Reader, oid: Oid, test: Callable[[str, str], bool]) -> CommitRecord:
+def _record(reader: Reader, oid: Oid, keys: Sequence[trees.KeyId] | None) -> CommitRecord:
+    """A commit with its changes: of these keys, or (None) of all."""
     vault = reader.vault
     commit = vault.objects.commit(oid)
     facts = vault.index.facts(oid)
     before = vault.objects.commit(commit.parents[0]).tree if commit.parents else None
-    changes = []
-    for (namespace, key), (old, new) in sorted(trees.changed(vault.objects, before, commit.tree).items()):
-        if test(namespace, key):
-            changes.append(_change(vault, namespace, key, old, new, reader.snapshot.root))
+    if keys is None:
+        differences = trees.changed(vault.objects, before, commit.tree)
+    else:
+        differences = {key: trees.difference(vault.objects, before, commit.tree, key) for key in keys}
+    changes = [
+        _change(vault, namespace, key, old, new, reader.snapshot.root)
+        for (namespace, key), (old, new) in sorted(differences.items())
+    ]
     return CommitRecord(
         revision=oid.hex(),
         parents=tuple(parent.hex() for parent in commit.parents),

@@ -247,13 +247,14 @@ def changed(objects: Objects, before: Oid | None, after: Oid | None) -> dict[Key
     candidates: set[KeyId] = set()
     if before != after:
         _compare_roots(objects, before, after, "", candidates)
-    differences: dict[KeyId, Difference] = {}
-    for namespace, key in candidates:
-        old = None if before is None else lookup(objects, before, namespace, key)
-        new = None if after is None else lookup(objects, after, namespace, key)
-        if old != new:
-            differences[namespace, key] = (old, new)
-    return differences
+    differences = {key: difference(objects, before, after, key) for key in candidates}
+    return {key: (old, new) for key, (old, new) in differences.items() if old != new}
+
+
+def difference(objects: Objects, before: Oid | None, after: Oid | None, key: KeyId) -> Difference:
+    """One key's blob on both sides."""
+    old, new = (None if root is None else lookup(objects, root, *key) for root in (before, after))
+    return old, new
 
 
 def touched(objects: Objects, before: Oid, after: Oid, namespace: str) -> set[str]:
