@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import threading
+import weakref
 import zlib
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
@@ -37,8 +38,7 @@ __all__ = [
 ]
 
 _OBJECT_LIMIT = 1 << 28
-_CACHED_OBJECTS = 20_000
-_CACHED_ENTRIES = 400_000
+_CACHED_OBJECTS, _CACHED_ENTRIES = 20_000, 400_000
 
 
 class MissingObjectError(StorageError):
@@ -74,7 +74,8 @@ class Objects:
         self.sizes: dict[tuple[Oid, str], int] = {}
         self._commits: dict[Oid, Commit] = {}
         self._blobs: dict[Oid, bytes] = {}
-        self._lock = threading.Lock()
+        self.lock = threading.Lock()  # of the caches, for moments; ask for it each time: a forked child has another
+        _all.add(self)
         self.flushed: set[Oid] = set()
         self.flushed_folders: set[str] = set()
         self.pending: list[Callable[[Oid], tuple[str, bytes] | None]] = []
@@ -109,7 +110,7 @@ class Objects:
         body = self._blobs.get(oid)
         if body is None:
             body = self.read_blob(oid, limit=limit)
-            with self._lock:
+            with self.lock:
                 _bound(self._blobs)
                 self._blobs[oid] = body
         return body
@@ -260,7 +261,7 @@ class Objects:
 
     def keep_tree(self, oid: Oid, tree: Tree, body: bytes) -> None:
         """Remember a tree that was just read or made, in git's order, and the bytes it is in."""
-        with self._lock:
+        with self.lock:
             self._weight += len(tree) + 1
             if self._weight > _CACHED_ENTRIES:
                 self.sizes.clear()
@@ -276,7 +277,7 @@ class Objects:
 
     def keep_commit(self, commit: Commit) -> None:
         """Remember a commit that was just made."""
-        with self._lock:
+        with self.lock:
             _bound(self._commits)
             self._commits[commit.oid] = commit
 
@@ -385,3 +386,14 @@ def _bound(cache: dict[Oid, Any]) -> None:
     if len(cache) >= _CACHED_OBJECTS:
         for old in list(cache)[: _CACHED_OBJECTS // 2]:
             del cache[old]
+
+
+def _renew_locks() -> None:
+    """In a forked child: the thread that held a lock was left behind, and would never give it back."""
+    for objects in _all:
+        objects.lock = threading.Lock()
+
+
+_all: weakref.WeakSet[Objects] = weakref.WeakSet()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_locks)

@@ -6,7 +6,6 @@ Law: nothing here is trusted beyond an object id: each question begins at a comm
 
 from __future__ import annotations
 
-import threading
 import warnings
 from bisect import bisect_left, insort
 from collections.abc import Callable
@@ -56,7 +55,6 @@ class Vault:
         self.objects = repository.objects
         self.clock = clock
         self.committer = committer
-        self._lock = threading.Lock()
         self._snapshots: dict[Oid, Snapshot] = {}
         self._heads: dict[str, Oid] = {}
         self._recent: dict[str, Snapshot] = {}
@@ -83,7 +81,7 @@ class Vault:
         if found is None:
             found = self.past(oid)
             self.policy(found.root)
-            with self._lock:
+            with self.objects.lock:
                 if len(self._snapshots) > 1000:
                     self._snapshots.clear()
                 self._snapshots[oid] = found
@@ -150,7 +148,7 @@ class Vault:
 
     def keep_value(self, oid: Oid, body: bytes) -> None:
         """Remember a body that is known to be a value."""
-        with self._lock:
+        with self.objects.lock:
             self._cached += len(body)
             if self._cached > _CACHED_BYTES:
                 self._values.clear()
@@ -187,7 +185,7 @@ class Vault:
             listing = self._patched(known[2], known[1], snapshot.root, namespace)
         if listing is None:
             listing = sorted(trees.keys_of(self.objects, snapshot.root, namespace))
-        with self._lock:
+        with self.objects.lock:
             if len(self._listings) >= _CACHED_LISTINGS:
                 self._listings.pop(next(iter(self._listings)))
             self._listings[namespace] = (nodes, snapshot.root, listing)

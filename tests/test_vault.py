@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import random
+import signal
 import warnings
 from pathlib import Path
 
@@ -91,3 +93,20 @@ def test_an_expiry_of_another_zone_is_the_same_instant(memory: Memory, git: Git)
         git(path, "update-ref", "refs/heads/main", commit.strip())
         assert memory.entry("k").to_json()["expires"] == expires
         assert memory.update("k", lambda value: value + 1).to_json()["expires"] == expires
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_forked_child_waits_for_no_thread_of_its_parent(memory: Memory) -> None:
+    """A thread that was inside a cache at the fork is not in the child to come out again."""
+    memory.store("k", 1)
+    with memory.vault.objects.lock:
+        child = os.fork()
+        if not child:
+            signal.alarm(30)
+            try:
+                memory.store("k", 2)
+            finally:
+                os._exit(0 if memory.retrieve("k", None) == 2 else 1)
+    assert os.waitpid(child, 0)[1] == 0
+    assert memory.retrieve("k") == 2
