@@ -64,13 +64,21 @@ def locate(path: str | os.PathLike[str] | None) -> Place:
     """The place that `path` names; for None the nearest memory upwards, else where a new one belongs."""
     if path is not None:
         return place(path)
-    here = Path.cwd()
+    try:
+        here = Path.cwd()
+    except FileNotFoundError:
+        raise NotAMemoryError(
+            "the current folder is gone", hint="go to another one, or name a memory with --store", path="."
+        ) from None
     return place(discover(here) or project_root(here))
 
 
 def is_bare(path: Path) -> bool:
     """Whether `path` is itself a bare repository."""
-    return (path / "HEAD").is_file() and (path / "objects").is_dir() and (path / "refs").is_dir()
+    try:
+        return (path / "HEAD").is_file() and (path / "objects").is_dir() and (path / "refs").is_dir()
+    except PermissionError as error:
+        raise storage_error(error, str(path)) from None
 
 
 def discover(start: Path) -> Path | None:
@@ -80,7 +88,7 @@ def discover(start: Path) -> Path | None:
     """
     for folder in (start, *start.parents):
         for candidate in (main_worktree(folder), folder):
-            if candidate is not None and (candidate / NAME / ".git").is_dir():
+            if candidate is not None and _is_there(candidate / NAME):
                 return _owned(candidate / NAME)
     return None
 
@@ -114,6 +122,13 @@ def _shared(git_dir: Path) -> Path | None:
         return (git_dir / (git_dir / "commondir").read_text(encoding="utf-8").strip()).resolve()
     except (OSError, UnicodeDecodeError):
         return None
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return (path / ".git").is_dir()
+    except PermissionError:
+        return os.path.isdir(path)  # somebody else's: `_owned` says so; if even that is hidden, we look further up
 
 
 def _owned(path: Path) -> Path:

@@ -411,3 +411,34 @@ def test_settings_are_read_as_git_reads_them(tmp_path: Path, git: Git) -> None:
         if "=" in line
     )
     assert ours == {**theirs, "a.flag": "true"}
+
+
+def test_a_folder_that_is_gone_is_no_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another terminal may remove the folder that one stands in."""
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    with pytest.raises(NotAMemoryError) as caught:
+        Memory.open()
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize("name", [None, ".", ".gitmem"])
+def test_a_memory_that_one_may_not_look_into_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str | None
+) -> None:
+    """As one user leaves it for another under umask 077. (Root may look everywhere: the refusal is played.)"""
+    Memory.open(tmp_path)
+    real = os.stat
+
+    def refused(path: str | Path, *arguments: int, **options: bool) -> os.stat_result:
+        if str(tmp_path / ".gitmem") + "/" in str(path):
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path, *arguments, **options)
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(os, "stat", refused)
+    with pytest.raises(StorageError) as caught:
+        Memory.open(None if name is None else tmp_path / name)
+    assert caught.value.hint
