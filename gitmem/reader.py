@@ -26,6 +26,7 @@ if TYPE_CHECKING:  # entries and globs are imported where they are used: a cold 
     from gitmem.objects import Oid
 
 _BATCH = 500
+_NEAR = 100
 
 
 class Reader:
@@ -260,7 +261,8 @@ def missing_key(reader: Reader, namespace: str, key: str) -> MissingKeyError:
         from difflib import get_close_matches
 
         keys = reader.keys(namespace)
-        close = get_close_matches(key, keys[:2000], n=1, cutoff=0.75)
+        near = max(0, bisect_left(keys, key) - _NEAR // 2)  # to compare one key with another takes a while
+        close = get_close_matches(key, keys[near : near + _NEAR], n=1, cutoff=0.75)
         hint = f"did you mean {close[0]!r}?" if close else "`gitmem list` shows the keys"
     return MissingKeyError(
         f"there is no key {key!r} in namespace {namespace!r}", hint=hint, namespace=namespace, key=key

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from pathlib import Path
 
 import pytest
@@ -152,3 +153,22 @@ def test_a_file_that_is_no_value_hurts_its_own_key_alone(memory: Memory, git: Gi
     assert (caught.value.namespace, caught.value.key) == ("default", "bad")
     assert memory.log()[0].message == "by hand"
     assert memory.store("bad", 2).version == 2
+
+
+def test_guessing_what_was_meant_stays_cheap(memory: Memory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A missing key is what agents poll for, and some writes are refused under the lock: few keys are compared."""
+    with memory.transaction() as tx:
+        for number in range(3000):
+            tx.store(f"swarm/agent-{number:04}/status", number)
+    compared = []
+    real = difflib.get_close_matches
+
+    def counted(word: str, possibilities: list[str], **options: float) -> list[str]:
+        compared.append(len(possibilities))
+        return real(word, possibilities, **options)
+
+    monkeypatch.setattr(difflib, "get_close_matches", counted)
+    with pytest.raises(MissingKeyError) as caught:
+        memory.retrieve("swarm/agent-2999/sttus")
+    assert caught.value.hint == "did you mean 'swarm/agent-2999/status'?"
+    assert 0 < sum(compared) <= 100
