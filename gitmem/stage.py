@@ -113,6 +113,8 @@ class Stage:
     def _stale(self, namespace: str, key: str, expect: Any, wanted: str | None) -> StaleError:
         current = self.reader.entry(namespace, key)
         wish = "absent" if wanted is None else f"at {wanted[:12]}"
+        if isinstance(expect, int):
+            wish = f"at version {expect}"
         if current is None:
             state, hint = "absent", "read it again, or store with expect=ABSENT (--expect absent)"
         else:

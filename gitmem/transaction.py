@@ -156,7 +156,7 @@ def expiry_of(ttl: float | None, now: datetime) -> datetime | None:
         return instant if not instant.microsecond else instant.replace(microsecond=0) + timedelta(seconds=1)
     except (OverflowError, ValueError):
         raise InvalidValueError(
-            f"ttl {ttl!r} is not a positive number of seconds",
+            f"ttl {ttl!r} is not a positive number of seconds that ends before the year 10000",
             hint="leave it out for a key that never expires",
             pointer="",
             reason="not a ttl",

@@ -145,7 +145,8 @@ def test_a_mistake_of_ours_shows_its_traceback() -> None:
 def test_the_system_s_reason_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     """A folder that may not be read is no mistake of gitmem's."""
     assert failures.report(PermissionError(13, "Permission denied", "/x\n")) == 1
-    assert capsys.readouterr().err == "error: /x\\n: Permission denied\n"
+    told = capsys.readouterr().err
+    assert told == "error: /x\\n: Permission denied\nhint: check who owns the file, and its mode\n"
 
 
 def test_a_warning_of_the_floors_below_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -153,7 +153,7 @@ def test_an_import_says_what_it_took_and_what_not() -> None:
     assert result.exit_code == 1
     first, second, third = result.stdout.splitlines()
     assert first == "folder: 2 entries, 1 commit"
-    assert second == "1 stored, 0 unchanged, 0 expired already"
+    assert second == "1 stored, 0 unchanged"
     assert third.startswith("refused: b.json")
     assert gitmem("retrieve", "a", "-n", "x").stdout == "1\n"
     report = json.loads(gitmem("import", "folder", "-n", "x", "--json").stdout)

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 SETTINGS: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 
@@ -27,6 +28,12 @@ class Place:
         self.namespace: str | None = None
         self.agent: str | None = None
         self.session: str | None = None
+        self.typed: set[str] = set()
+
+    @property
+    def only(self) -> str | None:
+        """The namespace that was typed: for commands over all namespaces, which the environment must not narrow."""
+        return self.namespace if "namespace" in self.typed else None
 
 
 _PLACES = (
@@ -53,8 +60,14 @@ def places_options(*, environment: bool = False) -> list[click.Parameter]:
 
 
 def _remember(ctx: click.Context, option: click.Parameter, value: str | None) -> None:
-    if value is not None:
-        setattr(ctx.ensure_object(Place), option.name or "", value)
+    if value is None:
+        return
+    name, place = option.name or "", ctx.ensure_object(Place)
+    if ctx.get_parameter_source(name) is not ParameterSource.ENVIRONMENT:
+        if not value:
+            raise click.BadParameter("it is empty: was a variable of the shell not set?", ctx, option)
+        place.typed.add(name)
+    setattr(place, name, value)
 
 
 _EVERYWHERE = places_options()

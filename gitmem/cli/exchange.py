@@ -35,7 +35,8 @@ def import_source(ctx: click.Context, place: Place, as_json: bool, source: Path,
         write_json(report.to_json())
     else:
         write(f"{report.form}: {counted(report.entries, 'entry', 'entries')}, {counted(report.commits, 'commit')}")
-        write(f"{report.stored} stored, {report.unchanged} unchanged, {report.expired} expired already")
+        expired = f" ({report.expired} of them had expired: in the history, absent now)" if report.expired else ""
+        write(f"{report.stored} stored{expired}, {report.unchanged} unchanged")
         for old, new in report.renamed:
             write(f"renamed: {line(old)} is {line(new)} here")
         for where, reason in report.refused:
@@ -58,7 +59,7 @@ def export(place: Place, as_json: bool, pattern: str | None, history: bool, outp
 
     from gitmem.exchange import export as lines
 
-    for version in lines(reading(place), namespace=place.namespace, glob=pattern, history=history):
+    for version in lines(reading(place), namespace=place.only, glob=pattern, history=history):
         output.write(_one_line(json.dumps(version, ensure_ascii=False)) + "\n")
     output.flush()
 

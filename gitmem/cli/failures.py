@@ -60,9 +60,9 @@ def report(error: Exception) -> int:
     elif isinstance(error, click.UsageError):
         _tell(_plain(error), _usage(error))
     elif isinstance(error, OSError):
-        _tell(_system(error), [])
+        _tell(_system(error), _system_hints(error))
     else:
-        _tell(str(error), [])
+        _tell(error.format_message() if isinstance(error, click.ClickException) else str(error), [])
     return code
 
 
@@ -101,4 +101,14 @@ def _usage(error: click.UsageError) -> list[str]:
 def _system(error: OSError) -> str:
     names = ": ".join(str(name) for name in (error.filename, error.filename2) if name is not None)
     reason = error.strerror or (errno.errorcode.get(error.errno, "") if error.errno else "") or str(error)
-    return f"{names}: {reason}" if names else reason
+    return f"{names or 'the output'}: {reason}"
+
+
+def _system_hints(error: OSError) -> list[str]:
+    hints = {
+        errno.ENOENT: "check the path: its folder has to exist",
+        errno.EACCES: "check who owns the file, and its mode",
+        errno.EISDIR: "this is a folder: name a file",
+        errno.ENOSPC: "the disk is full: free some space and run the command again",
+    }
+    return [hints[error.errno]] if error.errno in hints else []

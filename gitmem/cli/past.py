@@ -81,7 +81,7 @@ def log(
     from itertools import islice
 
     found = reading(place).iter_log(
-        session=session, agent=agent, glob=pattern, since=since, namespace=place.namespace
+        session=session, agent=agent, glob=pattern, since=since, namespace=place.only
     )
     records = islice(found, limit)
     if as_json:
@@ -100,14 +100,9 @@ def _commit(record: CommitRecord) -> str:
     title = f"{paint(revision, 'yellow')} {time} {paint(line(agent), 'cyan')}"
     title += f" in {line(session)}" if record.session else ""
     subject = record.message.partition("\n")[0]
-    lines = [f"{title}  {line(subject)}", *(f"    {_headline(change)}" for change in record.changes[:_shown(record)])]
+    lines = [f"{title}  {line(subject)}", *(f"    {_headline(change)}" for change in record.changes[:_MOST_CHANGES])]
     left = len(record.changes) - len(lines) + 1
     return "\n".join([*lines, f"    … and {left} more: --json shows all" if left else ""]).rstrip()
-
-
-def _shown(record: CommitRecord) -> int:
-    """How many changes are shown: on a terminal an import should not bury everything else."""
-    return _MOST_CHANGES if on_terminal() else len(record.changes)
 
 
 def _headline(change: Change) -> str:
@@ -128,13 +123,15 @@ def diff(place: Place, as_json: bool, before: str, after: str | None, pattern: s
     guessed = after is not None and pattern is None and not _is_revision(memory, after)
     if guessed:
         after, pattern = None, after
-    changes = memory.diff(before, after, pattern, namespace=place.namespace)
+    changes = memory.diff(before, after, pattern, namespace=place.only)
     if as_json:
         write_array(change.to_json() for change in changes)
     for change in [] if as_json else changes:
         write(_difference(change))
     if guessed and not changes:
         hint(f"{pattern} names no revision and was taken for a pattern: no key that matches differs")
+    elif not changes:
+        hint("no key differs")
 
 
 def _is_revision(memory: Memory, text: str) -> bool:
@@ -153,6 +150,10 @@ def _difference(change: Change) -> str:
             lines.append(paint(f"    - {at}{_cut(compact(before))}", "red"))
         if after is not ABSENT:
             lines.append(paint(f"    + {at}{_cut(compact(after))}", "green"))
+    if (change.after is ABSENT and change.operation != "deleted") or (
+        change.before is ABSENT and change.operation != "created"
+    ):
+        lines.append("    (a side that is not shown cannot be read: `gitmem doctor` says why)")
     return "\n".join(lines)
 
 

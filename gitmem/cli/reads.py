@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gitmem.cli.command import Place, verb
+from gitmem.cli.failures import Misused
 from gitmem.cli.opening import reading
 from gitmem.cli.output import compact, hint, line, on_terminal, write, write_array, write_json, write_table
 from gitmem.keys import DEFAULT_NAMESPACE
@@ -84,6 +85,8 @@ def search(
     * and ? stay inside a segment, ** and % cross segments, [ab], [!a], {a,b} are choices, \\ escapes. Case matters, and
     the whole key has to match. Quote the pattern: the shell has globs of its own.
     """
+    if all_namespaces and place.only is not None:
+        raise Misused("--namespace and --all-namespaces say different things")
     memory, entries = reading(place), []
     if keys and where is None:
         found = _keys(memory, pattern, offset, limit, place.namespace, all_namespaces)
@@ -91,7 +94,10 @@ def search(
         entries = memory.search(pattern, where=where, limit=limit, offset=offset, all_namespaces=all_namespaces)
         found = [(entry.namespace, entry.key) for entry in entries]
     if not found and where is None and not offset:
-        hint(f"no key matches {pattern}: a glob has to match the whole key, as swarm/** does")
+        space = place.namespace or DEFAULT_NAMESPACE
+        empty = not all_namespaces and not memory.list(namespace=space)
+        hint(_elsewhere(memory.namespaces(), "", space) if empty else
+             f"no key matches {pattern}: a glob has to match the whole key, as swarm/** does")  # fmt: skip
     if not keys:
         _write_entries(entries, as_json, all_namespaces)
         return
