@@ -311,14 +311,20 @@ def _packed(git_dir: Path, prefix: str) -> bool:
     return f" {prefix}" in text
 
 
-def checked_out(where: Place, branch: str) -> str | None:
-    """The worktree that has this branch checked out, if any: writing there would pull it from under its files."""
+def checked_out(where: Place, branch: str, *, bare: bool) -> str | None:
+    """The worktree that has this branch checked out, if any: writing there would pull it from under its files.
+
+    `bare` is what the repository's own config says: if it is not, the folder around it is a worktree too.
+    """
+    head = f"ref: refs/heads/{branch}"
+    if not bare and (where.git_dir / "HEAD").read_text().strip() == head:
+        return str(where.git_dir.parent)
     worktrees = f"{where.git_dir}/worktrees"
     if not os.path.isdir(worktrees):
         return None
     for folder in Path(worktrees).iterdir():
         try:
-            if (folder / "HEAD").read_text().strip() == f"ref: refs/heads/{branch}":
+            if (folder / "HEAD").read_text().strip() == head:
                 return (folder / "gitdir").read_text().strip().removesuffix("/.git")
         except OSError:
             continue

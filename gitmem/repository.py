@@ -120,11 +120,12 @@ class Repository:
 
     def check_writable(self, branch: str) -> None:
         """StorageError if the branch is checked out in a worktree: its files would silently differ from it."""
-        worktree = places.checked_out(self.place, branch)
+        bare = self.config.get("core.bare", "true").lower() != "false"
+        worktree = places.checked_out(self.place, branch, bare=bare)
         if worktree is not None:
             raise StorageError(
                 f"branch {branch} is checked out in the worktree {worktree}",
-                hint=f"run `git -C {self.git_dir} worktree remove {worktree}`, or check out another branch there",
+                hint=f"check out another branch there: `git -C {worktree} switch --detach`",
                 path=worktree,
             )
 

@@ -442,3 +442,21 @@ def test_a_memory_that_one_may_not_look_into_is_an_error(
     with pytest.raises(StorageError) as caught:
         Memory.open(None if name is None else tmp_path / name)
     assert caught.value.hint
+
+
+def test_a_branch_that_is_checked_out_is_not_written(tmp_path: Path, git: Git) -> None:
+    """Its worktree would silently differ from it, and the next commit there would undo what was stored."""
+    memory = Memory.open(tmp_path / "own", durability="fast")
+    memory.store("k", 1)
+    clone = tmp_path / "clone"
+    git(tmp_path, "clone", "-q", str(memory.path / ".git"), str(clone))
+    for place, worktree in ((clone / ".git", clone), (memory.path, tmp_path / "linked")):
+        if place == memory.path:
+            git(memory.path / ".git", "worktree", "add", "-q", str(worktree), "main")
+        other = Memory.open(place)
+        assert other.retrieve("k") == 1
+        with pytest.raises(StorageError, match="checked out") as caught:
+            other.store("k", 2)
+        assert str(worktree) in caught.value.hint
+        git(worktree, "switch", "-q", "--detach")
+        assert other.store("k", 2).version == 2
