@@ -357,6 +357,13 @@ def test_the_later_of_two_entries_of_one_key_wins_and_both_are_versions(memory: 
     assert memory.retrieve("k", namespace="ns") == "new"
 
 
+def test_the_times_of_ruflo_are_milliseconds_however_small(memory: Memory, tmp_path: Path) -> None:
+    """The unit is the form's, not a guess from the number."""
+    entry = {"namespace": "ns", "key": "k", "value": "v", "createdAt": 7_000, "updatedAt": None}
+    import_file(memory, ruflo_file(tmp_path / "x", [entry]))
+    assert memory.entry("k", namespace="ns").time.timestamp() == 7
+
+
 def test_an_entry_without_a_time_is_as_old_as_its_creation_or_new(memory: Memory, clock: Clock, store) -> None:
     """A missing time is no reason to lose a value."""
     import_file(memory, store([
@@ -615,7 +622,7 @@ def test_an_export_with_history_is_the_same_history_elsewhere(memory, second, cl
     assert [line["operation"] for line in lines].count("deleted") == 3
     assert [line["operation"] for line in lines].count("renewed") == 1
     report = import_file(second, write_lines(tmp_path / "x.jsonl", lines))
-    assert (report.form, report.stored, report.refused) == ("gitmem", len(lines), [])
+    assert (report.form, report.stored, report.expired, report.refused) == ("gitmem", len(lines), 0, [])
     assert json.dumps(without_ids(export(second, history=True))) == json.dumps(without_ids(lines))
     assert contents(second) == contents(memory)
     assert second.entry("lease").expires == memory.entry("lease").expires
@@ -744,12 +751,13 @@ def test_a_race_that_is_lost_loses_nothing(tmp_path: Path, clock: Clock, store, 
             if next(wins, None) is not None:
                 other.update("counter", lambda n: n + 1, default=0, namespace="ns")
                 other.store("k1", "from another", namespace="ns")
+                other.store("k2", "text", namespace="ns")
             return publish(branch, expected, new)
 
         monkeypatch.setattr(memory.vault.repository, "publish", late)
         rows = [{"key": f"k{n}", "updated_at": T0 + n} for n in range(10)]
         report = import_file(memory, store(rows))
-        assert (report.stored, report.commits) == (10, 10)
+        assert (report.stored, report.unchanged, report.commits) == (9, 1, 9)
         assert other.retrieve("counter", namespace="ns") == 3
         assert {f"k{n}" for n in range(10)} < {*other.list(namespace="ns")}
         assert [version.value for version in other.history("k1", namespace="ns")] == ["text", "from another"]

@@ -135,8 +135,7 @@ class ClaudeFlowStore:
             raise wrong(self._path, "is no SQLite file", _EXPECTED)
         uri = self._path.resolve().as_uri()
         if not _has_content(wal):
-            alone = head[18:20] == _WAL_MODE and not _has_content(journal)
-            attempt = uri + ("?mode=ro&immutable=1" if alone else "?mode=ro")
+            attempt = uri + ("?mode=ro&immutable=1" if head[18:20] == _WAL_MODE else "?mode=ro")
         elif shared.exists():
             attempt = uri + "?mode=ro"  # somebody has it open
         else:

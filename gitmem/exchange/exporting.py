@@ -19,7 +19,7 @@ from gitmem.reader import Reader
 if TYPE_CHECKING:
     from gitmem.memory import Memory
 
-_BATCH = 500
+_BATCH, _BLOCK = 500, 200
 
 
 def export(
@@ -49,8 +49,10 @@ def _entries(reader: Reader, namespace: str | None, glob: str | None) -> Iterato
             rows = index.tokens(head, name, keys[start : start + _BATCH])
             order.extend((row.ord, name, key) for key, row in rows.items())
     order.sort()
-    for entry in reader.entries((name, key) for _, name, key in order):
-        yield entry.to_json()
+    for start in range(0, len(order), _BLOCK):
+        block = [(name, key) for _, name, key in order[start : start + _BLOCK]]
+        found = {(entry.namespace, entry.key): entry for entry in reader.entries(sorted(block))}
+        yield from (found[where].to_json() for where in block if where in found)
 
 
 def _versions(reader: Reader, namespace: str | None, glob: str | None) -> Iterator[dict[str, Any]]:
