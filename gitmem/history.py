@@ -79,18 +79,20 @@ def _version(
     )
 
 
-def diff(before: Reader, after: Reader, wanted: Callable[[str, str], bool]) -> list[Change]:
+def diff(before: Reader, after: Reader, *, namespace: str | None, pattern: str | None) -> list[Change]:
     """The keys whose value differs between two readers, sorted; expired keys count as absent on their side."""
-    candidates = set(trees.changed(before.vault.objects, before.snapshot.root, after.snapshot.root))
+    test = wanted(namespace, pattern)
+    under = "" if pattern is None else compile_glob(pattern).prefix
+    roots = (before.snapshot.root, after.snapshot.root)
+    candidates = set(trees.changed(before.vault.objects, *roots, namespace=namespace, under=under))
     if before.snapshot.expires is not None or after.snapshot.expires is not None:
         candidates.update(before.expired_keys(), after.expired_keys())
     changes = []
-    for namespace, key in sorted(candidates):
-        if not wanted(namespace, key):
-            continue
-        old, new = before.blob(namespace, key), after.blob(namespace, key)
-        if old != new:
-            changes.append(_change(before.vault, namespace, key, old, new, after.snapshot.root))
+    for name, key in sorted(candidates):
+        if test(name, key):
+            old, new = before.blob(name, key), after.blob(name, key)
+            if old != new:
+                changes.append(_change(before.vault, name, key, old, new, after.snapshot.root))
     return changes
 
 

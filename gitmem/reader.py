@@ -7,6 +7,7 @@ Law: every answer is that of one commit; an expired key is absent to every verb.
 from __future__ import annotations
 
 import builtins
+import warnings
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
@@ -15,10 +16,11 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from gitmem import trees
-from gitmem.errors import InvalidPatternError, MissingKeyError
+from gitmem.errors import CorruptValueError, InvalidPatternError, MissingKeyError
 from gitmem.keys import check_key, check_namespace
 from gitmem.members import ABSENT
-from gitmem.vault import Clock, Snapshot, Vault
+from gitmem.objects import CorruptObjectError, MissingObjectError
+from gitmem.vault import Clock, Snapshot, Unreadable, Vault
 
 if TYPE_CHECKING:  # entries and globs are imported where they are used: a cold `retrieve` needs neither
     from gitmem.entries import Entry
@@ -26,7 +28,7 @@ if TYPE_CHECKING:  # entries and globs are imported where they are used: a cold 
     from gitmem.objects import Oid
 
 _BATCH = 500
-_NEAR = 100
+_NEAR = 500
 
 
 class Reader:
@@ -69,7 +71,8 @@ class Reader:
             found = self._blobs[namespace, key]
         except (KeyError, TypeError):  # of a key that is no text: `stored` says so
             found = self.stored(namespace, key)
-            self._blobs[namespace, key] = found
+            if found is not None:
+                self._blobs[namespace, key] = found
         if found is not None and self.snapshot.expires is not None and self.expired(namespace, key):
             return None
         return found
@@ -131,10 +134,10 @@ class Reader:
             return names
         return [name for name in names if self.keys(name)]
 
-    def keys(self, namespace: str) -> builtins.list[str]:
-        """Every key of a namespace, sorted by code point; shared: never change it."""
+    def keys(self, namespace: str, prefix: str = "") -> builtins.list[str]:
+        """The keys of a namespace, at least those that begin with `prefix`, sorted; shared: never change it."""
         check_namespace(namespace, writing=False)
-        keys = self.vault.keys(self.snapshot, namespace)
+        keys = self.vault.keys(self.snapshot, namespace, prefix)
         gone = self._gone(namespace)
         return [key for key in keys if key not in gone] if gone else keys
 
@@ -164,7 +167,7 @@ class Reader:
 
     def list(self, namespace: str, prefix: str = "") -> builtins.list[str]:
         """The keys that begin with `prefix` (plain text), sorted by code point."""
-        keys = self.keys(namespace)
+        keys = self.keys(namespace, prefix)
         if not prefix:
             return keys.copy()
         low = bisect_left(keys, prefix)
@@ -175,14 +178,16 @@ class Reader:
         """The keys that match a glob, in order. InvalidPatternError for a malformed one."""
         from gitmem.globs import compile_glob
 
-        return compile_glob(pattern).select(self.keys(namespace))
+        glob = compile_glob(pattern)
+        return glob.select(self.keys(namespace, glob.prefix))
 
     def search(
         self, namespaces: Iterable[str], pattern: str, *, where: str | None, limit: int | None, offset: int
     ) -> builtins.list[Entry]:
         """The entries whose key matches a glob and whose value meets a JMESPath condition, in order.
 
-        A type error in the condition is no match. InvalidPatternError for a malformed glob or condition.
+        A type error in the condition is no match. InvalidPatternError for a malformed glob or condition. A file that
+        is no value is left out, and an Unreadable warning names it.
         """
         from gitmem.globs import compile_glob
 
@@ -213,7 +218,12 @@ class Reader:
         for key in keys:
             known = about.get((namespace, key))
             if known is not None and (self.snapshot.expires is None or not self.expired(namespace, key)):
-                yield known[1](value(known[0], namespace, key, root))
+                try:
+                    found = value(known[0], namespace, key, root)
+                except (CorruptValueError, CorruptObjectError, MissingObjectError) as error:
+                    warnings.warn(error.message, Unreadable, stacklevel=2)
+                else:
+                    yield known[1](found)
 
 
 def condition(expression: str) -> Any:
@@ -250,20 +260,56 @@ def _malformed(expression: str, error: Exception) -> InvalidPatternError:
 
 
 def missing_key(reader: Reader, namespace: str, key: str) -> MissingKeyError:
-    """MissingKeyError with what may have been meant: the same key elsewhere, or one that is spelled alike."""
-    others = [
-        name for name in trees.namespaces(reader.vault.objects, reader.snapshot.root)
-        if name != namespace and reader.blob(name, key) is not None
-    ]  # fmt: skip
-    if others:
-        hint = f"there is one in namespace {others[0]!r}: name it with -n {others[0]}"
-    else:
-        from difflib import get_close_matches
-
-        keys = reader.keys(namespace)
-        near = max(0, bisect_left(keys, key) - _NEAR // 2)  # to compare one key with another takes a while
-        close = get_close_matches(key, keys[near : near + _NEAR], n=1, cutoff=0.75)
-        hint = f"did you mean {close[0]!r}?" if close else "`gitmem list` shows the keys"
+    """MissingKeyError with the next thing to try: what became of the key, or what may have been meant."""
+    hint = _elsewhere(reader, namespace, key) or _gone_since(reader, namespace, key) or _near(reader, namespace, key)
     return MissingKeyError(
         f"there is no key {key!r} in namespace {namespace!r}", hint=hint, namespace=namespace, key=key
     )
+
+
+def _elsewhere(reader: Reader, namespace: str, key: str) -> str:
+    names = trees.namespaces(reader.vault.objects, reader.snapshot.root)
+    for name in names:
+        if name != namespace and reader.blob(name, key) is not None:
+            return f"there is one in namespace {name!r}: name it with -n {name}"
+    inside = [name for name in names if key.startswith(name + "/") and reader.blob(name, key[len(name) + 1 :])]
+    if inside:
+        return f"{inside[0]!r} is a namespace: `gitmem retrieve {key[len(inside[0]) + 1 :]} -n {inside[0]}`"
+    if namespace not in names and names:
+        return f"namespace {namespace!r} is empty; there are: {', '.join(names[:10])}"
+    return ""
+
+
+def _gone_since(reader: Reader, namespace: str, key: str) -> str:
+    """What became of a key that was here once."""
+    row = reader.token(namespace, key)
+    if row is None:
+        return ""
+    from gitmem.entries import moment
+
+    more = f"`gitmem history {key} -n {namespace}` shows what it was"
+    expires = reader.expires(namespace, key)
+    if row.blob is not None and expires is not None:
+        return f"it expired at {expires:%Y-%m-%dT%H:%M:%SZ}; {more}"
+    facts = reader.vault.index.facts(row.revision)
+    when = f"{moment(facts.time):%Y-%m-%dT%H:%M:%SZ}"
+    return f"it was deleted at {when} by {facts.agent}; {more}, `gitmem restore` brings it back"
+
+
+def _near(reader: Reader, namespace: str, key: str) -> str:
+    """A key or directory that is spelled alike, looked for where the route to the key ends."""
+    from difflib import get_close_matches
+
+    objects, root = reader.vault.objects, reader.snapshot.root
+    segments = key.split("/")
+    for depth, segment in enumerate(segments):
+        if depth < len(segments) - 1 and trees.nodes_at(objects, root, namespace, segments[: depth + 1]):
+            continue
+        nodes = trees.nodes_at(objects, root, namespace, segments[:depth])
+        names = {name for node in nodes for name in islice(trees.names_in(objects, node), _NEAR)}
+        close = get_close_matches(segment, sorted(names), n=1, cutoff=0.7)
+        if close:
+            meant = "/".join([*segments[:depth], close[0], *segments[depth + 1 :]])
+            return f"did you mean {meant!r}?"
+        break
+    return "`gitmem list` shows the keys"

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from gitmem.entries import ABSENT, Entry
-from gitmem.errors import UnknownRevisionError
+from gitmem.errors import InvalidValueError, UnknownRevisionError
 from gitmem.objects import CorruptObjectError, MissingObjectError, Oid, TooBig
 from gitmem.reader import Reader
 from gitmem.refs import is_name
@@ -130,6 +130,13 @@ def expected_token(reader: Reader, namespace: str, key: str, expect: Any) -> str
     if expect is ABSENT:
         return None
     if isinstance(expect, Entry):
+        if (expect.namespace, expect.key) != (namespace, key):
+            raise InvalidValueError(
+                f"the entry that is expected of key {key!r} is one of key {expect.key!r} in {expect.namespace!r}",
+                hint="expect= is about the key that is written; guard= tests other keys",
+                pointer="",
+                reason="an entry of another key",
+            )
         return expect.revision
     index = reader.vault.indexed(reader.snapshot)
     if isinstance(expect, int) and not isinstance(expect, bool):

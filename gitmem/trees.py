@@ -156,6 +156,20 @@ def namespace_nodes(objects: Objects, root: Oid, namespace: str) -> tuple[Oid, .
     return tuple(_hits(objects, root, route(namespace, "x")[0], 0, root=True))
 
 
+def nodes_at(objects: Objects, root: Oid, namespace: str, directory: Iterable[str]) -> list[Oid]:
+    """The tree objects of a directory of keys, named by its segments: one, none, or several (see above)."""
+    nodes = list(namespace_nodes(objects, root, namespace))
+    for name in directory:
+        step = Step(name, directory_name(name), True, bucket(name, 0))
+        nodes = [oid for node in nodes for oid in _hits(objects, node, step, 0, root=False)]
+    return nodes
+
+
+def names_in(objects: Objects, node: Oid) -> Iterator[str]:
+    """The names directly below a directory, of keys and of directories, in no particular order."""
+    return (part.name for part in _all_parts(objects, node, "", root=False))
+
+
 def _below(objects: Objects, root: Oid, namespace: str) -> Iterator[tuple[str, Oid]]:
     for node in namespace_nodes(objects, root, namespace):
         yield from keys_below(objects, node, "", "")
@@ -239,14 +253,17 @@ def canonical_path(
     return b"/".join(path)
 
 
-def changed(objects: Objects, before: Oid | None, after: Oid | None) -> dict[KeyId, Difference]:
+def changed(
+    objects: Objects, before: Oid | None, after: Oid | None, *, namespace: str | None = None, under: str = ""
+) -> dict[KeyId, Difference]:
     """The keys whose blob differs between two root trees; descends only where tree ids differ.
 
-    A directory that was split or joined gives no difference: each candidate is looked up by its key on both sides.
+    With `namespace` and `under`: only keys of that namespace, and only those that begin so. A directory that was
+    split or joined gives no difference: each candidate is looked up by its key on both sides.
     """
     candidates: set[KeyId] = set()
     if before != after:
-        _compare_roots(objects, before, after, "", candidates)
+        _compare_roots(objects, before, after, "", candidates, namespace, under)
     differences = {key: difference(objects, before, after, key) for key in candidates}
     return {key: (old, new) for key, (old, new) in differences.items() if old != new}
 
@@ -284,34 +301,47 @@ def _sides(
 
 
 def _compare_roots(
-    objects: Objects, before: Oid | None, after: Oid | None, trail: str, found: set[KeyId]
+    objects: Objects,
+    before: Oid | None,
+    after: Oid | None,
+    trail: str,
+    found: set[KeyId],
+    only: str | None,
+    under: str,
 ) -> None:
     for entry, directory, old, new in _sides(objects, before, after):
         if not directory:
             continue
         digit = bucket_digit(entry)
         if digit is not None:
-            _compare_roots(objects, old, new, trail + digit, found)
+            _compare_roots(objects, old, new, trail + digit, found, only, under)
             continue
         namespace = parse_directory(entry)
-        if namespace is not None and digits(namespace).startswith(trail):
+        if namespace is not None and digits(namespace).startswith(trail) and only in (None, namespace):
             keys: set[str] = set()
-            _compare(objects, old, new, "", "", keys)
+            _compare(objects, old, new, "", "", keys, under)
             found.update((namespace, key) for key in keys)
 
 
 def _compare(
-    objects: Objects, before: Oid | None, after: Oid | None, prefix: str, trail: str, found: set[str]
+    objects: Objects,
+    before: Oid | None,
+    after: Oid | None,
+    prefix: str,
+    trail: str,
+    found: set[str],
+    under: str = "",
 ) -> None:
     for entry, directory, old, new in _sides(objects, before, after):
         digit = bucket_digit(entry) if directory else None
         if digit is not None:
-            _compare(objects, old, new, prefix, trail + digit, found)
+            _compare(objects, old, new, prefix, trail + digit, found, under)
             continue
         name = parse_directory(entry) if directory else parse_leaf(entry)
         if name is None or (trail and not digits(name).startswith(trail)):
             continue
-        if directory:
-            _compare(objects, old, new, prefix + name + "/", "", found)
-        elif len((prefix + name).encode()) <= MAX_KEY_BYTES:
-            found.add(prefix + name)
+        path = prefix + name + "/" * directory
+        if directory and (path.startswith(under) or under.startswith(path)):
+            _compare(objects, old, new, path, "", found, under)
+        elif not directory and path.startswith(under) and len(path.encode()) <= MAX_KEY_BYTES:
+            found.add(path)

@@ -30,6 +30,10 @@ _CACHED_INSTANTS = 100_000
 Clock = Callable[[], datetime]
 
 
+class Unreadable(UserWarning):
+    """A value was left out of an answer about many keys, since its file is none, or is lost."""
+
+
 class HistoryRewritten(UserWarning):
     """Somebody moved a branch to a commit that does not come after the one it was at."""
 
@@ -116,7 +120,7 @@ class Vault:
             return
         index = self.indexed(head)
         lost = None
-        if last is None or not index.is_ancestor(last, head.oid):
+        if last is None or not self.objects.contains(last) or not index.is_ancestor(last, head.oid):
             lost = index.record_head(branch, head.oid)
         self._heads[branch] = head.oid
         if lost is None or not self.objects.contains(lost) or self.repository.head(branch) != head.oid:
@@ -171,11 +175,17 @@ class Vault:
         self._instants[oid] = found
         return found
 
-    def keys(self, snapshot: Snapshot, namespace: str) -> list[str]:
-        """Every key of a namespace, sorted by code point; shared: never change it.
+    def keys(self, snapshot: Snapshot, namespace: str, prefix: str = "") -> list[str]:
+        """The keys of a namespace, sorted by code point; shared: never change it.
 
-        Kept by tree id; from one snapshot to the next only what differs is looked at.
+        At least those that begin with `prefix`, perhaps all. Kept by tree id; from one snapshot to the next only what
+        differs is looked at.
         """
+        directory = prefix.split("/")[:-1]
+        if directory and namespace not in self._listings:
+            start = "/".join([*directory, ""])
+            found = trees.nodes_at(self.objects, snapshot.root, namespace, directory)
+            return sorted({key for node in found for key, _ in trees.keys_below(self.objects, node, start, "")})
         nodes = trees.namespace_nodes(self.objects, snapshot.root, namespace)
         known = self._listings.get(namespace)
         if known is not None and known[0] == nodes:

@@ -13,7 +13,7 @@ from typing import Any
 
 from gitmem import history, revisions
 from gitmem.entries import UNSET, Change, CommitRecord, Entry, Version
-from gitmem.errors import UnknownRevisionError
+from gitmem.errors import InvalidValueError, UnknownRevisionError
 from gitmem.keys import DEFAULT_NAMESPACE, check_key, check_namespace
 from gitmem.reader import Reader
 from gitmem.vault import Snapshot, Vault
@@ -96,6 +96,11 @@ class View:
         `*` and `?` stay in a segment, `**` and `%` cross; `where` is a JMESPath condition on the value, in which
         a type error is no match. InvalidPatternError for a malformed glob or condition.
         """
+        for name, number in (("limit", limit), ("offset", offset)):
+            if number is not None and (not isinstance(number, int) or number < 0):
+                raise InvalidValueError(
+                    f"{name}={number!r} is no number of entries", hint="from 0 on", pointer="", reason="not a number"
+                )
         reader = self._reader()
         names = reader.namespaces() if all_namespaces else [self._in(namespace)]
         return reader.search(names, pattern, where=where, limit=limit, offset=offset)
@@ -197,7 +202,7 @@ class View:
         old = history.reader_at(self._vault, revisions.resolve(self._vault, reader.snapshot, before))
         if after is not None:
             reader = history.reader_at(self._vault, revisions.resolve(self._vault, reader.snapshot, after))
-        return history.diff(old, reader, history.wanted(namespace, glob))
+        return history.diff(old, reader, namespace=namespace, pattern=glob)
 
     def blame(self, key: str, *, namespace: str | None = None) -> dict[str, Version]:
         """JSON pointer -> the version that last changed it, for every scalar and every empty list or object."""

@@ -168,7 +168,7 @@ class WritePath:
         if not self._repository.publish(self._branch, base.oid, new.oid):
             return None
         for commit, differences in commits:
-            vault.indexed(base).extend(commit, differences, branch=self._branch)
+            vault.index.extend(commit, differences, branch=self._branch)
         return Outcome(Reader(vault, vault.snapshot(new.oid), now=lambda: now), new)
 
     def _writer(self, count: int) -> Writer:

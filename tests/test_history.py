@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gitmem import ABSENT, Memory, MissingKeyError, UnknownRevisionError
+from gitmem import ABSENT, InvalidValueError, Memory, MissingKeyError, UnknownRevisionError
 from tests.conftest import Clock, Git
 
 
@@ -259,3 +259,13 @@ def test_a_commit_of_an_impossible_time_hides_nothing(memory: Memory, git: Git, 
     assert record.to_json()["time"] in ("0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z")
     assert memory.diff(oid, "HEAD") == []
     assert memory.store("k", 2).version == 2
+
+
+def test_an_entry_of_another_key_is_no_token(memory: Memory) -> None:
+    """One commit may be the last version of many keys: the entry has to be of the key that is written."""
+    with memory.transaction() as tx:
+        tx.store("a", 1)
+        tx.store("b", 1)
+    with pytest.raises(InvalidValueError, match="of key 'a'"):
+        memory.store("b", 2, expect=memory.entry("a"))
+    assert memory.store("b", 2, expect=memory.entry("b"), guard=memory.entry("a")).version == 2

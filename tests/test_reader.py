@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from gitmem import ABSENT, InvalidPatternError, Memory, MissingKeyError
+from gitmem.vault import Unreadable
 from tests.conftest import Clock, Git
 
 
@@ -172,3 +173,56 @@ def test_guessing_what_was_meant_stays_cheap(memory: Memory, monkeypatch: pytest
         memory.retrieve("swarm/agent-2999/sttus")
     assert caught.value.hint == "did you mean 'swarm/agent-2999/status'?"
     assert 0 < sum(compared) <= 100
+
+
+def test_one_bad_file_does_not_hide_the_others_from_a_search(memory: Memory, git: Git, tmp_path: Path) -> None:
+    """It is left out, and a warning names it: neither a failure nor a silent gap."""
+    memory.store("good", 1)
+    work = tmp_path / "work"
+    git(tmp_path, "clone", "-q", str(memory.path / ".git"), str(work))
+    (work / "default" / "bad.json").write_text("{nonsense")
+    git(work, "add", ".")
+    git(work, "commit", "-qm", "by hand")
+    git(work, "push", "-q", "origin", "HEAD:main")
+    with pytest.warns(Unreadable, match="'bad'"):
+        assert [entry.key for entry in memory.search("**")] == ["good"]
+
+
+def test_a_missing_key_says_what_became_of_it(memory: Memory, clock: Clock) -> None:
+    """Deleted, by whom and when; expired; never there, but the namespace has another name."""
+    memory.store("gone", 1)
+    memory.bind(agent="ada").delete("gone")
+    memory.store("lock", 1, ttl=5)
+    memory.store("coder/status", 1, namespace="swarm")
+    clock.advance(10)
+    for key, told in (
+        ("gone", "deleted at 2026-02-02T12:00:00Z by ada"),
+        ("lock", "expired at 2026-02-02T12:00:05Z"),
+        ("swarm/coder/status", "-n swarm"),
+    ):
+        with pytest.raises(MissingKeyError) as caught:
+            memory.retrieve(key)
+        assert told in caught.value.hint
+    with pytest.raises(MissingKeyError) as caught:
+        memory.retrieve("x", namespace="nowhere")
+    assert "there are: swarm" in caught.value.hint or "default" in caught.value.hint
+
+
+def test_a_prefix_needs_only_its_own_directory(tmp_path: Path, clock: Clock) -> None:
+    """A cold list, search or diff of a part gives what the whole would, expiry and splits included."""
+    memory = Memory.open(tmp_path, durability="fast", clock=clock)
+    with memory.transaction() as tx:
+        for number in range(600):
+            tx.store(f"team{number % 5}/agent{number % 7}/k{number}", number)
+        tx.store("team1", 1)
+        tx.store("team1/agent1/lock", 1, ttl=1)
+    before = memory.snapshot
+    memory.store("team1/agent1/k1", -1)
+    memory.store("team2/agent1/k1", -1)
+    clock.advance(2)
+    whole = memory.list()
+    for prefix in ("team1/", "team1/agent1/", "team1/agent1/k1", "team1/agent", "none/", "team1/agent1/k1/"):
+        cold = Memory.open(tmp_path, clock=clock)
+        assert cold.list(prefix) == [key for key in whole if key.startswith(prefix)]
+        assert cold.search_keys(f"{prefix}**") == [key for key in whole if key.startswith(prefix)]
+    assert [change.key for change in memory.diff(before, None, "team1/agent1/k*")] == ["team1/agent1/k1"]

@@ -66,6 +66,9 @@ Completion: eval "$(_GITMEM_COMPLETE=bash_source gitmem)" in ~/.bashrc; zsh_sour
 class Front(click.Group):
     """The commands by name; each is imported when it is called."""
 
+    incomplete = 0
+    """The exit code of an answer that left something out."""
+
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Every command, in the order of the help."""
         return list(_WHERE)
@@ -102,20 +105,22 @@ class Front(click.Group):
         extra = {"prog_name": "gitmem", **extra, "standalone_mode": False}
         try:
             with warnings.catch_warnings():
-                warnings.showwarning = _warn  # type: ignore[assignment]
+                warnings.simplefilter("always", UserWarning)
+                warnings.showwarning = self._warn  # type: ignore[assignment]
                 code = super().main(*arguments, **extra)
         except Exception as error:
             from gitmem.cli.failures import report
 
             code = report(error)
-        sys.exit(code if isinstance(code, int) else 0)
+        sys.exit((code if isinstance(code, int) else 0) or self.incomplete)
 
+    def _warn(self, message: Warning | str, category: type[Warning], *_: Any) -> None:
+        """A warning of the floors below as a line on stderr; an answer that left something out is no success."""
+        from gitmem.cli.output import note
 
-def _warn(message: Warning | str, *_: Any) -> None:
-    """A warning of the floors below as a line on stderr."""
-    from gitmem.cli.output import note
-
-    note(f"warning: {message}")
+        if category.__name__ == "Unreadable":
+            self.incomplete = 1
+        note(f"warning: {message}")
 
 
 @click.group(

@@ -26,7 +26,8 @@ def import_source(ctx: click.Context, place: Place, as_json: bool, source: Path,
     """Take in a store of claude-flow or ruflo, an export, or a folder.
 
     SOURCE is a SQLite file of claude-flow 2.x, a ruflo-memory-export/v1 file, the JSON lines of `gitmem export`, or a
-    folder of JSON files. Times and sources become the commits'. Exits with 1 if something could not be taken in.
+    folder of JSON files. Times and sources become the commits'; access counts and the like are not kept. Exits with 1
+    if something could not be taken in.
     """
     from gitmem.exchange import import_file
 

@@ -44,7 +44,7 @@ def _entries(reader: Reader, namespace: str | None, glob: str | None) -> Iterato
     index = reader.vault.indexed(reader.snapshot)
     order: list[tuple[int, str, str]] = []
     for name in reader.namespaces() if namespace is None else [namespace]:
-        keys = reader.keys(name) if glob is None else list(compile_glob(glob).select(reader.keys(name)))
+        keys = reader.keys(name) if glob is None else list(reader.search_keys(name, glob))
         for start in range(0, len(keys), _BATCH):
             rows = index.tokens(head, name, keys[start : start + _BATCH])
             order.extend((row.ord, name, key) for key, row in rows.items())
