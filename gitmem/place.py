@@ -314,10 +314,12 @@ def _packed(git_dir: Path, prefix: str) -> bool:
 def checked_out(where: Place, branch: str, *, bare: bool) -> str | None:
     """The worktree that has this branch checked out, if any: writing there would pull it from under its files.
 
-    `bare` is what the repository's own config says: if it is not, the folder around it is a worktree too.
+    `bare` is what the repository's own config says: if it is not, and there is git's index of what is checked out,
+    the folder around it is a worktree too.
     """
     head = f"ref: refs/heads/{branch}"
-    if not bare and (where.git_dir / "HEAD").read_text().strip() == head:
+    own = where.git_dir / "HEAD"
+    if not bare and (where.git_dir / "index").exists() and own.exists() and own.read_text().strip() == head:
         return str(where.git_dir.parent)
     worktrees = f"{where.git_dir}/worktrees"
     if not os.path.isdir(worktrees):

@@ -657,6 +657,19 @@ def test_what_git_would_refuse_is_told(memory: Memory, bare: Path, git: Git) -> 
     assert found.severity == "warning"
 
 
+def test_a_tree_that_git_would_refuse_is_told(memory: Memory, bare: Path, git: Git) -> None:
+    """Entries out of order: git finds the one or the other, by chance. A healthy tree of the same names came before."""
+    policy, space = (git(bare, "rev-parse", f"main{name}").strip() for name in (":gitmem.toml", ":default"))
+    entries = [b"40000 default\0" + bytes.fromhex(space), b"100644 gitmem.toml\0" + bytes.fromhex(policy)]
+    write = ("hash-object", "-t", "tree", "-w", "--literally", "--stdin")
+    tree = git(bare, *write, given=b"".join(reversed(entries))).strip()
+    made = git(bare, "commit-tree", tree, "-p", "main", "-m", "by hand").strip()
+    git(bare, "update-ref", "refs/heads/main", made)
+    found = one(doctor(memory), "object-malformed")
+    assert tree in found.message
+    assert "the tree at the root" in found.message
+
+
 def test_objects_are_read_in_the_order_of_storage(memory: Memory, monkeypatch: pytest.MonkeyPatch) -> None:
     """A walk along history would read each tree through a chain of deltas: minutes in a big memory."""
     for number in range(100):
@@ -939,3 +952,21 @@ def test_a_missing_index_is_no_damage(memory: Memory) -> None:
     for path in memory.vault.repository.derived.iterdir():
         path.unlink()
     assert doctor(memory.path).findings == ()
+
+
+def test_a_branch_that_is_checked_out_is_an_error(memory: Memory, bare: Path, git: Git, tmp_path: Path) -> None:
+    """Every write is refused then: that memory is not healthy, and the way out is named."""
+    git(bare, "worktree", "add", "-q", str(tmp_path / "linked"), "main")
+    report = doctor(memory.path)
+    assert not report.ok
+    assert "switch --detach" in one(report, "checked-out").hint
+    git(tmp_path / "linked", "switch", "-q", "--detach")
+    assert "checked-out" not in codes(doctor(memory.path))
+
+
+def test_an_ordinary_clone_keeps_its_settings(memory: Memory, bare: Path, git: Git, tmp_path: Path) -> None:
+    """A worktree lies around it: a repair must not make it bare."""
+    git(tmp_path, "clone", "-q", str(bare), str(tmp_path / "clone"))
+    before = (tmp_path / "clone/.git/config").read_bytes()
+    assert one(doctor(tmp_path / "clone/.git", repair=True), "checked-out").severity == "error"
+    assert (tmp_path / "clone/.git/config").read_bytes() == before

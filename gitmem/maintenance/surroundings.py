@@ -82,6 +82,13 @@ def _settings(chart: Chart) -> bool:
     if not _parses(path) and not _anew(chart, path):
         return False
     config = places.read_config(path)
+    bare = config.get("core.bare", "true").lower() != "false"
+    worktree = places.checked_out(chart.where, "main", bare=bare)
+    if worktree is not None:
+        message = f"branch main is checked out in the worktree {worktree}: every write is refused"
+        chart.error("checked-out", message, f"check out another branch there: `git -C {worktree} switch --detach`")
+        if not bare and (chart.where.git_dir / "index").exists():
+            return True  # an ordinary repository, with settings of its own
     for severity, name, wanted, reason in _WANTED:
         found = config.get(name.lower())
         if not _same(found, wanted):
