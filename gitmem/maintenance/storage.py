@@ -8,6 +8,7 @@ branch reaches. Only ids are kept in memory, some hundred bytes for each object,
 from __future__ import annotations
 
 import os
+import re
 import zlib
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -24,6 +25,8 @@ from gitmem.storedpack import StoredPack
 
 LARGEST = 1 << 28
 _RECENT_BYTES = 32 << 20
+_SHAPES = 500_000
+_IDS = re.compile(rb"\0(.{20})", re.DOTALL)
 _GITLINK = 0o160000
 _NUMBERS = {kind: number for number, kind in KINDS.items()}
 
@@ -48,11 +51,13 @@ class Stock:
         self.missing: set[Oid] = set()
         self.count = 0
         self._objects = objects
+        self._shapes: set[int] = set()
         self._present: set[Oid] = {EMPTY_TREE}  # which nobody needs to store
         self._take_loose()
         self._take_packs()
         self.missing = {oid for oid in self.missing if not objects.contains(oid)}
         self._present.clear()
+        self._shapes.clear()
 
     def _take_loose(self) -> None:
         loose = list(self._objects.loose_ids())
@@ -104,7 +109,7 @@ class Stock:
 
     def _judge(self, oid: Oid, kind: str, body: bytes) -> None:
         self.count += 1
-        if kind == "blob":
+        if kind == "blob" or (kind == "tree" and self._known(body)):
             return
         try:
             ShaFile.from_raw_string(_NUMBERS[kind], body).check()
@@ -114,6 +119,15 @@ class Stock:
             self.missing.update(target for target in points_to(oid, kind, body) if target not in self._present)
         except ValueError as error:
             self.malformed[oid] = str(error)
+        if kind == "tree" and oid not in self.malformed and len(self._shapes) < _SHAPES:
+            self._shapes.add(hash(_IDS.sub(b"\0", body)))
+
+    def _known(self, body: bytes) -> bool:
+        """Whether a sound tree had these names and modes already, and all that this one points to is there.
+
+        Most trees are another one with a few ids changed; dulwich's check costs five times this look.
+        """
+        return hash(_IDS.sub(b"\0", body)) in self._shapes and self._present.issuperset(_IDS.findall(body))
 
 
 def points_to(oid: Oid, kind: str, body: bytes) -> list[Oid]:
