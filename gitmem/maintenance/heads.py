@@ -226,11 +226,17 @@ class _Ref:
             return False
         return True
 
-    def _newest(self) -> list[Oid]:
-        """The stored commits that are nobody's parent, then all others, newest first. Reads every object: slow."""
+    def _newest(self) -> Iterator[Oid]:
+        """The stored commits that are nobody's parent, newest first, then their parents. Reads every object: slow."""
         commits = {commit.oid: commit for commit in _stored_commits(self._objects)}
         inner = {parent for commit in commits.values() for parent in commit.parents}
-        return sorted(commits, key=lambda oid: (oid in inner, -commits[oid].committer.time))
+        row = sorted(commits.keys() - inner, key=lambda oid: commits[oid].committer.time, reverse=True)
+        while row:
+            yield from row
+            above = [parent for oid in row for parent in commits[oid].parents]
+            for oid in row:
+                del commits[oid]
+            row = [oid for oid in dict.fromkeys(above) if oid in commits]
 
 
 def _stored_commits(objects: Objects) -> Iterator[Commit]:
