@@ -67,6 +67,7 @@ class Examination:
         self.cure = Cure()
         self._objects = objects
         self._root = head.tree
+        self._keys: set[KeyId] = set()
         self._sound: set[Oid] = set()
         self._limit = codec.MAX_VALUE_BYTES
         try:
@@ -75,6 +76,7 @@ class Examination:
                 self._expiries()
         except GitmemError as error:
             self._add("error", "tree-unreadable", str(error), error.hint)
+        self._keys.clear()
 
     def _add(self, severity: Severity, code: str, message: str, hint: str, *, curable: bool = False) -> None:
         self.ailments.append(Ailment(severity, code, message, hint, curable))
@@ -102,6 +104,7 @@ class Examination:
     def _values(self) -> None:
         survey = Survey(self._objects, lambda sight: self._sight(sight, self.cure.values))
         for file in survey.files(self._root):
+            self._keys.add((file.namespace, file.key))
             if file.oid not in self._sound:
                 self._value(file)
 
@@ -131,7 +134,7 @@ class Examination:
         if sight.touch is not None:
             touched.add(sight.touch)
         path = sight.path.decode("utf-8", "backslashreplace")
-        self._add(severity, sight.code, f"{path}: {sight.words}", hint, curable=sight.touch is not None)
+        self._add(severity, sight.code, f"{path}: {sight.words}", hint, curable=hint.endswith(_MEND))
 
     # --- expiries ---
 
@@ -152,7 +155,7 @@ class Examination:
 
     def _expiry(self, file: File) -> None:
         whose = f"key {file.key!r} in namespace {file.namespace!r}"
-        if trees.lookup(self._objects, self._root, file.namespace, file.key) is None:
+        if (file.namespace, file.key) not in self._keys:
             code, message = "expiry-orphaned", f"{whose} is gone, but its expiry is still there"
         elif not self._instant(file.oid):
             code, message = "expiry-malformed", f"the expiry of {whose} is no instant: it counts as never"

@@ -63,9 +63,10 @@ def _subject(cure: Cure) -> str:
 
 def _cured(objects: Objects, writer: Writer, root: Oid, cure: Cure) -> Oid:
     """The root with everything put right that is still as it was found."""
-    values: dict[KeyId, Oid | None] = {key: trees.lookup(objects, root, *key) for key in cure.values}
+    stored = _blobs(objects, root, cure.values | cure.reprint.keys())
+    values: dict[KeyId, Oid | None] = {key: stored.get(key) for key in cure.values}
     for key, oid in cure.reprint.items():
-        if trees.lookup(objects, root, *key) == oid:
+        if stored.get(key) == oid:
             values[key] = writer.add("blob", codec.encode(codec.decode_trusted(objects.read_blob(oid))))
     return _with_policy(objects, writer, edit(objects, writer, root, values, _expiries(objects, root, cure)), cure)
 
@@ -74,11 +75,20 @@ def _expiries(objects: Objects, root: Oid, cure: Cure) -> dict[KeyId, Oid | None
     area = trees.expires_root(objects, root)
     if area is None:
         return {}
-    expiries: dict[KeyId, Oid | None] = {key: trees.lookup(objects, area, *key) for key in cure.expiries}
-    for key, oid in cure.drop.items():
-        if trees.lookup(objects, area, *key) == oid:
-            expiries[key] = None
+    stored = _blobs(objects, area, cure.expiries | cure.drop.keys())
+    expiries: dict[KeyId, Oid | None] = {key: stored.get(key) for key in cure.expiries}
+    expiries.update((key, None) for key, oid in cure.drop.items() if stored.get(key) == oid)
     return expiries
+
+
+def _blobs(objects: Objects, root: Oid, keys: set[KeyId]) -> dict[KeyId, Oid]:
+    """The blobs of many keys, a namespace at a time: where keys lie at two paths, each look-up alone is slow."""
+    return {
+        (namespace, key): oid
+        for namespace in {namespace for namespace, _ in keys}
+        for key, oid in trees.keys_of(objects, root, namespace).items()
+        if (namespace, key) in keys
+    }
 
 
 def _with_policy(objects: Objects, writer: Writer, root: Oid, cure: Cure) -> Oid:

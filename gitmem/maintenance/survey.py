@@ -23,7 +23,10 @@ Tell: TypeAlias = Callable[["Sight"], None]
 
 
 class Sight(NamedTuple):
-    """Something about a path that is worth telling; `touch` is the key whose writing would mend it."""
+    """Something about a path that is worth telling; `touch` is the key whose writing would mend it.
+
+    A key at two paths has none of its own: it lies in a node that is out of shape, and is mended with that.
+    """
 
     code: str
     path: bytes
@@ -79,7 +82,7 @@ class Survey:
             return
         if len(hits) > 1:
             paths = b", ".join(path for _, path in hits)
-            self._tell(Sight("key-twice", paths, f"all are files of key {key!r}", (namespace, key)))
+            self._tell(Sight("key-twice", paths, f"all are files of key {key!r}"))
         for part, path in hits:
             yield File(namespace, key, path, part.oid)
 
