@@ -324,10 +324,10 @@ class Memory(View):
         if message is not None:
             check_message(message)
         path = self.write_path()
-        tx = Transaction(self._arguments, path.stage())
+        tx = Transaction(self._arguments, stage := path.stage())
         yield tx
         if tx.steps:
-            path.run(tx.steps, message=message)
+            path.run(tx.steps, message=message, prepared=stage)
 
     def gc(self, *, full: bool = False, auto: bool = False) -> GcReport:
         """Pack the memory, beside readers and writers; `full` into one pack, `auto` only if it is due."""

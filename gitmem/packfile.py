@@ -29,7 +29,7 @@ OFS_DELTA, REF_DELTA = 6, 7
 _CHUNK = 1 << 20
 _COPY_LIMIT = 0x10000
 _RECENT_BYTES = {"tree": 16 << 20, "blob": 8 << 20}
-_SMALL_DELTA = 128
+_SMALL = 256
 _OVERHEAD = 300  # what an entry costs beside its body
 _BYTES = [bytes((number,)) for number in range(256)]
 _NEAR_COPY, _FAR_COPY = struct.Struct("<BHH").pack, struct.Struct("<BIH").pack
@@ -89,7 +89,7 @@ class PackWriter:
             if delta:
                 depth = similar.depth + 1
                 head = _entry_head(OFS_DELTA, len(delta))
-                chunk = head + _distance(offset - similar.offset) + _deflate_delta(delta)
+                chunk = head + _distance(offset - similar.offset) + _deflate(delta)
         self._append(oid, chunk or _entry_head(_NUMBERS[kind], len(body)) + _deflate(body))
         if recent is not None:
             recent.put(oid, Body(kind, body, offset, depth))
@@ -342,15 +342,10 @@ def _distance(distance: int) -> bytes:
 
 
 def _deflate(body: bytes) -> bytes:
-    """A small window for small bodies: zlib's set-up of a big one costs more than they do."""
-    window, memory = (12, 5) if len(body) <= 4096 else (13, 6) if len(body) <= 65536 else (15, 8)
+    """Small bodies are stored as they are, others get a small window: zlib's set-up costs more than they do."""
+    size = len(body)
+    if size <= _SMALL:
+        return _STORED(0x78, 1, 1, size, size ^ 0xFFFF) + body + zlib.adler32(body).to_bytes(4, "big")
+    window, memory = (12, 5) if size <= 4096 else (13, 6) if size <= 65536 else (15, 8)
     deflater = zlib.compressobj(1, zlib.DEFLATED, window, memory)
     return deflater.compress(body) + deflater.flush()
-
-
-def _deflate_delta(delta: bytes) -> bytes:
-    """A tree's delta is mostly an id, which does not shrink: stored as it is, without any set-up."""
-    if len(delta) > _SMALL_DELTA:
-        return _deflate(delta)
-    size = len(delta)
-    return _STORED(0x78, 1, 1, size, size ^ 0xFFFF) + delta + zlib.adler32(delta).to_bytes(4, "big")

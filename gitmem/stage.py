@@ -14,6 +14,7 @@ from gitmem import codec
 from gitmem.entries import ABSENT
 from gitmem.errors import StaleError
 from gitmem.globs import Glob
+from gitmem.objects import Oid
 from gitmem.reader import Reader
 from gitmem.revisions import expected_token
 from gitmem.trees import KeyId
@@ -37,6 +38,11 @@ class Stage:
         self.staged: dict[KeyId, Staged] = {}
         self.verbs: list[tuple[str, KeyId]] = []
         self._limit = reader.vault.policy(reader.snapshot.root).max_value_bytes
+
+    def holds_at(self, snapshot: Oid) -> bool:
+        """Whether what was staged is what would be staged at that commit now: nothing of it depends on the time."""
+        mine = self.reader.snapshot
+        return mine.oid == snapshot and mine.expires is None and not any(one.expires for one in self.staged.values())
 
     @property
     def now(self) -> datetime:

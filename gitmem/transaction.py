@@ -1,8 +1,8 @@
 """Several writes as one commit, or none; and what every writing verb asks of its arguments.
 
 Knows the verbs inside `with memory.transaction()`; publishing is `writing`'s.
-Law: a verb inside a transaction decides twice: at once, so that mistakes show where they are made, and again on
-the newest snapshot when the block ends.
+Law: a verb inside a transaction decides at once, so that mistakes show where they are made, and again when the block
+ends if others wrote meanwhile.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class Transaction:
         default: Any = UNSET,
         namespace: str | None = None,
     ) -> None:
-        """Stage `function(value)`; it runs at once and again when the block ends."""
+        """Stage `function(value)`; it runs at once, and again when the block ends if others wrote meanwhile."""
         where = self._arguments.target(key, namespace)
         self._add(steps.update("update", where, function, default=default, seen=None))
 

@@ -78,14 +78,22 @@ class WritePath:
         """A stage on the newest snapshot, for reading inside a transaction before it is committed."""
         return Stage(self._reader())
 
-    def run(self, steps: Sequence[Step], *, message: str | None, write_id: WriteId | None = None) -> Outcome:
+    def run(
+        self,
+        steps: Sequence[Step],
+        *,
+        message: str | None,
+        write_id: WriteId | None = None,
+        prepared: Stage | None = None,
+    ) -> Outcome:
         """Stage the steps and publish them as one commit; none if they change nothing and there is no write id.
 
-        The steps may run several times. ContentionError when the race was lost for a minute; every error of a
+        `prepared` is a stage on which the steps have run: it stands if nothing has been written since. The steps may
+        run several times. ContentionError when the race was lost for a minute; every error of a
         step is passed on, and nothing was written then.
         """
         subject = None if message is None else check_message(message)
-        outcome = self.until_published(lambda: self._attempt(steps, subject, write_id))
+        outcome = self.until_published(lambda: self._attempt(steps, subject, write_id, prepared))
         if outcome.commit is not None:
             after_write(self._repository)
         return outcome
@@ -140,7 +148,9 @@ class WritePath:
         vault = self._vault
         return Reader(vault, vault.head(self._branch), now=vault.clock)
 
-    def _attempt(self, steps: Sequence[Step], subject: str | None, write_id: WriteId | None) -> Outcome | None:
+    def _attempt(
+        self, steps: Sequence[Step], subject: str | None, write_id: WriteId | None, prepared: Stage | None
+    ) -> Outcome | None:
         vault = self._vault
         now = vault.clock()
         base = vault.head(self._branch)
@@ -150,9 +160,12 @@ class WritePath:
             first = self._first_result(reader, write_id)
             if first is not None:
                 return first
-        stage = Stage(reader)
-        for step in steps:
-            step(stage)
+        if prepared is not None and prepared.holds_at(reader.snapshot.oid):
+            stage = prepared
+        else:
+            stage = Stage(reader)
+            for step in steps:
+                step(stage)
         changes = self._changes(stage)
         if not changes and write_id is None:
             return Outcome(reader, None)
