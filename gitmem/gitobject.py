@@ -86,18 +86,28 @@ def splice(tree: Tree, body: bytes, changes: Mapping[bytes, tuple[int, Oid] | No
     entries = list(tree.items())
     for name, new in changes.items():
         old = tree.get(name)
-        for stored in (old, new):
-            if stored is None or old == new:
-                continue
-            place = bisect_left(entries, tree_order((name, stored)), key=tree_order)
-            start = sum([_size(*entry) for entry in entries[:place]])
-            if stored is old:
-                body = body[:start] + body[start + _size(name, old) :]
-                del entries[place]
-            else:
-                body = body[:start] + b"%o %s\0%s" % (stored[0], name, stored[1]) + body[start:]
-                entries.insert(place, (name, stored))
+        if old is not None and new is not None and old[0] == new[0]:
+            place, start = _place(entries, name, new)
+            end = start + _size(name, new)
+            body = body[: end - 20] + new[1] + body[end:]
+            entries[place] = (name, new)
+            continue
+        if old is not None:
+            place, start = _place(entries, name, old)
+            body = body[:start] + body[start + _size(name, old) :]
+            del entries[place]
+        if new is not None:
+            place, start = _place(entries, name, new)
+            body = body[:start] + b"%o %s\0%s" % (new[0], name, new[1]) + body[start:]
+            entries.insert(place, (name, new))
     return dict(entries), body
+
+
+def _place(entries: list[tuple[bytes, tuple[int, Oid]]], name: bytes, stored: tuple[int, Oid]) -> tuple[int, int]:
+    """Where an entry stands or would stand: its number, and its offset in the body."""
+    place = bisect_left(entries, tree_order((name, stored)), key=tree_order)
+    sizes = [len(name) + (27 if stored[0] == TREE_MODE else 28) for name, stored in entries[:place]]
+    return place, sum(sizes)
 
 
 def _size(name: bytes, stored: tuple[int, Oid]) -> int:

@@ -14,7 +14,7 @@ from gitmem.errors import StorageError
 from gitmem.gitobject import hash_object
 from gitmem.packs import Oid, TooBig
 
-STORED = 4096
+STORED = 8192
 """Bodies up to this size are stored, larger ones compressed."""
 
 
