@@ -21,7 +21,7 @@ Edits: TypeAlias = "dict[tuple[str, bool], Oid | None | Edits]"
 """For one directory: (name, is a directory) -> the file's blob or None to remove it, or the edits below."""
 Entries: TypeAlias = dict[tuple[str, bool], Part]
 _TYPE = 0o170000
-_SPLICED = 16
+_SPLICED = 2
 """Up to so many changed entries, a tree's bytes are spliced instead of made anew."""
 
 

@@ -228,12 +228,12 @@ class Objects:
         return None
 
     def _find_packed(self, oid: Oid) -> tuple[Pack, int] | None:
-        if not self._packs:
-            self.refresh()
-        for pack in self._packs.values():
-            offset = pack.find(oid)
-            if offset is not None:
-                return pack, offset
+        for _ in range(3):
+            try:
+                found = ((pack, pack.find(oid)) for pack in self.packs())
+                return next(((pack, offset) for pack, offset in found if offset is not None), None)
+            except FileNotFoundError:  # a gc took a pack away before it was opened: its objects lie in another now
+                self.refresh()
         return None
 
     def _read_packed(self, oid: Oid, limit: int | None) -> tuple[str, bytes] | None:
@@ -334,10 +334,10 @@ class LooseWriter:
         objects = self._objects
         oid = hash_object(kind, body)
         try:
-            paths = objects.freshen(oid) if len(body) > STORED else []
-            if not paths:
-                path = objects.loose_path(oid)
-                if not (self._durable and len(body) <= STORED and keeps(path, oid)) and write_loose(path, kind, body):
+            path = objects.loose_path(oid)
+            paths = objects.freshen(oid) if self._durable or len(body) > STORED else []
+            if not paths or (paths == [path] and not keeps(path, oid)):
+                if write_loose(path, kind, body):
                     objects.flushed_folders.discard(os.path.dirname(path))
                 self._paths[path] = oid
             elif self._durable and oid not in objects.flushed:

@@ -45,6 +45,13 @@ class WriteId(NamedTuple):
     key: KeyId | None
 
 
+class Change(NamedTuple):
+    """A key's blob in the tree that is changed, and its next state."""
+
+    before: Oid | None
+    staged: Staged
+
+
 class Outcome(NamedTuple):
     """What a write came to: the snapshot that holds it, and the commit that did it (None if nothing changed)."""
 
@@ -208,26 +215,26 @@ class WritePath:
         then = moment(snapshot.commit.committer.time)
         return Outcome(Reader(self._vault, snapshot, now=lambda: then), snapshot.commit)
 
-    def _changes(self, stage: Stage) -> dict[KeyId, Staged]:
+    def _changes(self, stage: Stage) -> dict[KeyId, Change]:
         """What of the staged differs from the snapshot, in value or expiry."""
         changed = {}
         for (namespace, key), staged in stage.staged.items():
             blob = stage.reader.blob(namespace, key)
             if staged.body is None:
                 if blob is not None:
-                    changed[namespace, key] = staged
+                    changed[namespace, key] = Change(blob, staged)
             elif (
                 blob is None
                 or hash_object("blob", staged.body) != blob
                 or staged.expires != stage.reader.expires(namespace, key)
             ):
-                changed[namespace, key] = staged
+                changed[namespace, key] = Change(blob, staged)
         return changed
 
     def _commits(
         self,
         stage: Stage,
-        changes: Mapping[KeyId, Staged],
+        changes: Mapping[KeyId, Change],
         subject: str | None,
         write_id: WriteId | None,
         writer: Writer,
@@ -237,7 +244,8 @@ class WritePath:
         base = stage.reader.snapshot
         made = []
         root, parent = base.root, base.oid
-        expired = {key: Staged(None, None) for key in changes if stage.reader.expired(*key)}
+        gone = Staged(None, None)
+        expired = {key: Change(stage.reader.stored(*key), gone) for key in changes if stage.reader.expired(*key)}
         if expired:
             root, differences = apply(self._vault, writer, root, expired)
             commit = self._commit(writer, root, parent, expiry_message(list(expired)), Stamp(SELF, None), now)
@@ -280,15 +288,14 @@ def write_commit(
 
 
 def apply(
-    vault: Vault, writer: Writer, root: Oid, changes: Mapping[KeyId, Staged]
+    vault: Vault, writer: Writer, root: Oid, changes: Mapping[KeyId, Change]
 ) -> tuple[Oid, dict[KeyId, trees.Difference]]:
     """Write the blobs and trees of these changes: the new root, and each key's blob before and after."""
     values: dict[KeyId, Oid | None] = {}
     expiries: dict[KeyId, Oid | None] = {}
     differences: dict[KeyId, trees.Difference] = {}
     area = trees.expires_root(vault.objects, root)
-    for (namespace, key), staged in changes.items():
-        before = trees.lookup(vault.objects, root, namespace, key)
+    for (namespace, key), (before, staged) in changes.items():
         after = None
         if staged.body is not None:
             after = writer.add("blob", staged.body)

@@ -277,3 +277,26 @@ def test_a_delta_without_a_base_is_damage(tmp_path: Path, distance: bytes, delta
     cut = pack_of(tmp_path, bytes([6 << 4 | 4]) + b"\x80")
     with pytest.raises(PackDamage):
         cut.read(12, lambda oid: ("blob", oid))
+
+
+def test_a_pack_that_a_gc_took_before_it_was_opened_is_no_trouble(bare: Path) -> None:
+    """It was listed, not mapped: what it held lies in another pack by now, and every question finds it there."""
+    tip = history(bare, 5)[0]
+    git(bare, "repack", "-adfq")
+    for number, question in enumerate(("contains", "freshen", "read")):
+        objects = Objects(str(bare))
+        (old,) = objects.packs()
+        blob = git(bare, "hash-object", "-w", "--stdin", given=question.encode()).decode().strip()
+        git(bare, "tag", f"t{number}", blob)
+        git(bare, "repack", "-adfq")
+        assert not Path(old.path).exists()
+        assert getattr(objects, question)(bytes.fromhex(tip))
+
+
+def test_a_damaged_large_object_is_written_again(bare: Path) -> None:
+    """Found present is not enough: what is acknowledged has to be readable."""
+    body = os.urandom(20_000)
+    path = Path(Objects(str(bare)).loose_path(Objects(str(bare)).write("blob", body)))
+    path.chmod(0o644)
+    path.write_bytes(path.read_bytes()[:100])
+    assert Objects(str(bare)).blob(Objects(str(bare)).write("blob", body)) == body
