@@ -11,7 +11,7 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-from gitmem.errors import FormatError, NotAMemoryError, StorageError
+from gitmem.errors import FormatError, NotAMemoryError
 from gitmem.loose import storage_error, sync_path
 from gitmem.objects import BLOB_MODE, Identity, Objects, Oid, serialize_commit, serialize_tree
 from gitmem.policy import ROOT_BYTES
@@ -335,8 +335,3 @@ def checked_out(where: Place, branch: str, *, bare: bool) -> str | None:
 
 def _refused(where: Place, what: str, hint: str) -> FormatError:
     return FormatError(f"{where.path} {what}", hint=hint, path=str(where.path))
-
-
-def read_only(error: OSError, where: Place) -> StorageError:
-    """The error of a write to a memory that cannot be written."""
-    return storage_error(error, str(where.path))

@@ -14,7 +14,8 @@ from pathlib import Path
 from gitmem import place as places
 from gitmem.errors import FormatError, InvalidValueError, NotAMemoryError, StorageError, UnknownRevisionError
 from gitmem.locking import TIMEOUT, exclusive, exclusive_or_none
-from gitmem.objects import Commit, Identity, Objects, Oid
+from gitmem.loose import storage_error
+from gitmem.objects import Objects, Oid
 from gitmem.place import POLICY_FILE, Place
 from gitmem.policy import DEFAULT_POLICY, ROOT_BYTES, Policy, parse_policy
 from gitmem.refs import Refs, branch_ref
@@ -115,7 +116,7 @@ class Repository:
             try:
                 self.local.mkdir(parents=True, exist_ok=True, mode=0o700)
             except OSError as error:
-                raise places.read_only(error, self.place) from error
+                raise storage_error(error, str(self.place.path)) from error
         return path
 
     def check_writable(self, branch: str) -> None:
@@ -132,11 +133,3 @@ class Repository:
     def publish(self, branch: str, expected: Oid, new: Oid) -> bool:
         """Move the branch from `expected` to `new`; False, and nothing done, if it is elsewhere by now."""
         return self.refs.swap(branch_ref(branch), expected, new, locked=self.locks, durable=self.durable)
-
-
-def commit_body_identity(name: str, email: str | None, time: int) -> Identity:
-    """Who signs a commit, in UTC; without an email, `name@gitmem`."""
-    return Identity(name, email or f"{name}@gitmem", time, 0)
-
-
-__all__ = ["Commit", "Repository", "commit_body_identity"]
