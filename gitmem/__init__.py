@@ -1,8 +1,9 @@
 """gitmem: shared memory for teams of AI agents, kept in git.
 
 A namespace and a key name one JSON file in a bare git repository. Every store is a commit, versions are
-commit history, search is a glob over paths; what was acknowledged is never lost, and a person can read all
-of it with plain git. `FORMAT.md` beside this file says how a memory lies on the disk.
+commit history, conflicts are settled by three-way merge, search is a glob over paths; what was acknowledged is
+never lost, and a person can read all of it with plain git. `FORMAT.md` beside this file says how a memory lies on
+the disk.
 
     from gitmem import Memory
 
@@ -22,7 +23,9 @@ imported when they are first used, so `import gitmem` costs nothing.
         keys          namespace and key rules; key <-> path segments
         layout        wide directories: which bucket, when to split
         globs         pattern -> matcher and literal prefix
-        policy        gitmem.toml <-> limits and defaults
+        merge         three-way merge of JSON values; conflicts as values; rules that settle them
+        policy        gitmem.toml <-> merge rules, contracts, limits
+        contracts     JSON Schemas that values keep
         provenance    who, why, in which session <-> commit message
     first floor: git
         packs         reading git's pack files
@@ -38,6 +41,8 @@ imported when they are first used, so `import gitmem` costs nothing.
         identity      who git says is at the keyboard
         refs          branches; moving one by compare-and-swap
         repository    all of it as one: place, head, objects, publish
+        remotes       the names and addresses of other copies
+        transport     fetching from another copy and pushing to it, over git's protocols
         packing       when and how loose objects become packs
         upkeep        gc under its lock, and its start in the background when it is due
         index         the derived history index (sqlite3)
@@ -52,8 +57,12 @@ imported when they are first used, so `import gitmem` costs nothing.
         steps         what one verb does to a stage: overwrite, create, expect, patch
         transaction   several writes as one commit; the checking of arguments
         writing       the one write path: stage, write objects, publish, else again
-        memory        Memory: open, bind, verbs
+        settings      gitmem.toml as all who share a memory edit it: merge rules, contracts
+        verbs         the writing verbs, over a branch
     third floor: reach
+        branches      merging commits key by key; what remained in conflict, and its settling
+        sync          fetch, merge, push: other copies on git servers
+        memory        Memory: open, bind, and every verb
         exchange      import and export, other tools' files among them
         maintenance   expiry sweeps; doctor, who examines and mends
     doors: they translate, they do not decide
