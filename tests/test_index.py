@@ -283,6 +283,22 @@ def test_the_log_of_a_tangle_is_what_git_says(world: World, git: Callable[..., s
             assert parents == git(world.folder, "log", "-1", "--format=%P", revision.hex()).split()
 
 
+def test_the_merge_bases_are_what_git_says(world: World) -> None:
+    """All of them, in tangles with criss-cross merges: a base too few would bring settled conflicts back."""
+    dice = random.Random(11)
+    index = world.index()
+    seen: dict[int, int] = {}
+    for name in [*LARGE, *dice.sample(SMALL, 30)]:
+        for _ in range(12 if name in LARGE else 2):
+            one, other = dice.choices(world.oids[name], k=2)
+            asked = ["git", "-C", str(world.folder), "merge-base", "--all", one.hex(), other.hex()]
+            said = subprocess.run(asked, capture_output=True, text=True).stdout.split()  # exits 1 where there is none
+            assert [oid.hex() for oid in index.merge_bases(one, other)] == sorted(said)
+            assert index.merge_bases(other, one) == index.merge_bases(one, other)
+            seen[min(len(said), 2)] = seen.get(min(len(said), 2), 0) + 1
+    assert seen.get(2, 0) >= 5, seen
+
+
 def test_the_changes_of_a_commit_are_what_git_says(world: World, git: Callable[..., str]) -> None:
     """For a commit with one parent they are simply its diff."""
     index = world.index()

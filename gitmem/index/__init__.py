@@ -6,7 +6,7 @@ Law: every answer is the one that plain git's history gives at the commit that i
 about a commit that is not recorded yet first records it and its ancestors; the file may vanish, be damaged or
 be impossible at any time, and that only costs time.
 `ancestry` is the arithmetic of reachability, `ledger` the law of versions, `intake` how commits are recorded,
-`pages` long answers, `file` the opening and losing of the file.
+`pages` long answers, `bases` where histories meet, `file` the opening and losing of the file.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from itertools import islice
 from typing import NamedTuple, TypeVar
 
 from gitmem.errors import StorageError
-from gitmem.index import intake, pages
+from gitmem.index import bases, intake, pages
 from gitmem.index.ancestry import Place
 from gitmem.index.file import IndexFile, is_busy
 from gitmem.index.intake import Changes
@@ -190,6 +190,10 @@ class Index:
     def is_ancestor(self, ancestor: Oid, head: Oid) -> bool:
         """Whether `head` is the commit `ancestor` or comes after it."""
         return self._ask(lambda ledger: ledger.precedes(*self._place(ledger, ancestor), self._place(ledger, head)))
+
+    def merge_bases(self, one: Oid, other: Oid) -> list[Oid]:
+        """The best common ancestors of two commits, sorted by id: several after a criss-cross, none if unrelated."""
+        return self._ask(lambda ledger: bases.merge_bases(ledger, self._place(ledger, one), self._place(ledger, other)))
 
     def log(
         self,
