@@ -22,7 +22,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from tests.bench import crowds, reads, writes
+from tests.bench import crowds, merges, reads, writes
 from tests.bench.ground import Ground
 from tests.bench.measure import Figure
 from tests.bench.results import keep, table
@@ -37,6 +37,7 @@ ROWS: dict[str, Callable[[Ground], Iterator[Figure]]] = {
     "cold": reads.cold,
     "search": reads.search,
     "history": reads.history,
+    "merge-document": merges.document,
     "import": crowds.big_import,
     "eight": crowds.eight,
 }
