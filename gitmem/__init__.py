@@ -55,6 +55,7 @@ imported when they are first used, so `import gitmem` costs nothing.
         view          the reading verbs, over a branch's head or a commit
         stage         the snapshot that a write is decided on, and what is staged over it
         steps         what one verb does to a stage: overwrite, create, expect, patch
+        reconcile     a write with a base, merged with what others wrote since
         transaction   several writes as one commit; the checking of arguments
         writing       the one write path: stage, write objects, publish, else again
         settings      gitmem.toml as all who share a memory edit it: merge rules, contracts

@@ -15,7 +15,18 @@ from gitmem.members import ABSENT
 if TYPE_CHECKING:
     from gitmem.members import MemberChange
 
-__all__ = ["ABSENT", "UNSET", "Change", "CommitRecord", "Entry", "Version", "format_time", "moment", "operation_of"]
+__all__ = [
+    "ABSENT",
+    "UNSET",
+    "Change",
+    "CommitRecord",
+    "Entry",
+    "MemberConflict",
+    "Version",
+    "format_time",
+    "moment",
+    "operation_of",
+]
 
 
 _FIRST, _LAST = -62_135_596_800, 253_402_300_799
@@ -136,6 +147,36 @@ class Change:
             "operation": self.operation,
             **_sides(self.before, self.after),
             "members": [{"pointer": one.pointer, **_sides(one.before, one.after)} for one in self.members],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class MemberConflict:
+    """One place that a write and somebody else changed since `base`: the three values, and who wrote theirs.
+
+    ABSENT stands for a side on which there is nothing. `pointer` counts in the value as it would be merged.
+    `revision`, `agent`, `session` and `time` are those of the version that last changed the place.
+    """
+
+    pointer: str
+    base: Any
+    ours: Any
+    theirs: Any
+    revision: str
+    agent: str
+    session: str | None
+    time: datetime
+
+    def to_json(self) -> dict[str, Any]:
+        """As programs read it; a side that is absent is left out, since null is a value."""
+        sides = (("base", self.base), ("ours", self.ours), ("theirs", self.theirs))
+        return {
+            "pointer": self.pointer,
+            **{name: value for name, value in sides if value is not ABSENT},
+            "revision": self.revision,
+            "agent": self.agent,
+            "session": self.session,
+            "time": format_time(self.time),
         }
 
 

@@ -130,13 +130,7 @@ def expected_token(reader: Reader, namespace: str, key: str, expect: Any) -> str
     if expect is ABSENT:
         return None
     if isinstance(expect, Entry):
-        if (expect.namespace, expect.key) != (namespace, key):
-            raise InvalidValueError(
-                f"the entry that is expected of key {key!r} is one of key {expect.key!r} in {expect.namespace!r}",
-                hint="expect= is about the key that is written; guard= tests other keys",
-                pointer="",
-                reason="an entry of another key",
-            )
+        check_same_key(expect, namespace, key, "expect=")
         return expect.revision
     index = reader.vault.indexed(reader.snapshot)
     if isinstance(expect, int) and not isinstance(expect, bool):
@@ -148,6 +142,17 @@ def expected_token(reader: Reader, namespace: str, key: str, expect: Any) -> str
     index.catch_up(oid)
     row = index.token(oid, namespace, key)
     return None if row is None else row.revision.hex()
+
+
+def check_same_key(entry: Entry, namespace: str, key: str, argument: str) -> None:
+    """InvalidValueError unless the entry that was passed as `argument` is one of this key."""
+    if (entry.namespace, entry.key) != (namespace, key):
+        raise InvalidValueError(
+            f"the entry that {argument} names for key {key!r} is one of key {entry.key!r} in {entry.namespace!r}",
+            hint=f"{argument} is about the key that is written; guard= tests other keys",
+            pointer="",
+            reason="an entry of another key",
+        )
 
 
 def ambiguous(text: str, found: list[Oid]) -> UnknownRevisionError:

@@ -12,7 +12,7 @@ from copy import deepcopy
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeAlias
 
-from gitmem import codec, steps
+from gitmem import codec, reconcile, steps
 from gitmem.entries import ABSENT, UNSET, Entry
 from gitmem.errors import InvalidKeyError, InvalidValueError
 from gitmem.globs import compile_glob
@@ -43,6 +43,12 @@ class Arguments:
         """A value's bytes, made once before any attempt. InvalidValueError if it is none, or too big here."""
         return codec.encode(value, max_bytes=self.vault.policy(root).max_value_bytes)
 
+    def store(self, where: KeyId, body: bytes, ttl: float | None, base: Any) -> Step:
+        """The step that stores a value, whose bytes are `body`: the last write wins, or merged from `base`."""
+        if base is UNSET:
+            return steps.store(where, body, self.expiry(ttl))
+        return reconcile.store(where, codec.decode_trusted(body), base, self.expiry(ttl))
+
     def expiry(self, ttl: float | None) -> Expiry:
         """The instant a ttl names, from whenever it is written; InvalidValueError at once if it is no ttl."""
         expiry_of(ttl, self.vault.clock())
@@ -62,10 +68,12 @@ class Transaction:
         step(self._stage)
         self.steps.append(step)
 
-    def store(self, key: str, value: Any, *, ttl: float | None = None, namespace: str | None = None) -> None:
-        """Stage a value; the last write wins."""
+    def store(
+        self, key: str, value: Any, *, ttl: float | None = None, base: Any = UNSET, namespace: str | None = None
+    ) -> None:
+        """Stage a value; the last write wins, or it is merged with what was written since `base`."""
         where = self._arguments.target(key, namespace)
-        self._add(steps.store(where, self._canonical(value), self._arguments.expiry(ttl)))
+        self._add(self._arguments.store(where, self._canonical(value), ttl, base))
 
     def create(self, key: str, value: Any, *, ttl: float | None = None, namespace: str | None = None) -> None:
         """Stage a value for a key that is absent; KeyExistsError if it is not."""

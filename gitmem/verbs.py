@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from gitmem import steps
-from gitmem.entries import UNSET, Entry, Version
+from gitmem.entries import ABSENT, UNSET, Entry, Version
 from gitmem.globs import compile_glob
 from gitmem.history import as_version
 from gitmem.provenance import Stamp, check_message, check_name, write_digest
@@ -61,18 +61,22 @@ class Verbs(View):
         *,
         ttl: float | None = None,
         expect: Any = UNSET,
+        base: Any = UNSET,
         guard: Guard = None,
         message: str | None = None,
         write_id: str | None = None,
         namespace: str | None = None,
     ) -> Entry:
-        """Store a value and return its entry; the last write wins, unless `expect` says otherwise.
+        """Store a value and return its entry; the last write wins, unless `expect` or `base` says otherwise.
 
+        `base` (as `expect`: what the value was made from) merges it with what others changed since; where both
+        changed one place and no rule of gitmem.toml settles it, MergeConflictError lists the places.
         The same value again makes no commit. `ttl` in seconds, fractions round up; without it the key never expires.
         """
         where = self._target(key, namespace)
-        step = steps.store(where, self._canonical(value), self._arguments.expiry(ttl))
-        write = self._write_id("store", where, {"value": value, "ttl": ttl}, write_id)
+        step = self._arguments.store(where, self._canonical(value), ttl, base)
+        request = {"value": value, "ttl": ttl} | ({} if base is UNSET else {"base": _named(base)})
+        write = self._write_id("store", where, request, write_id)
         return self._entry(where, [*checks(where, expect, guard), step], message, write)
 
     def create(
@@ -276,3 +280,8 @@ class Verbs(View):
             as_version(self._vault, outcome.reader.snapshot, namespace, key, row)
             for namespace, key, row in sorted(index.changes(outcome.commit.oid), key=lambda one: one[:2])
         ]
+
+
+def _named(token: Any) -> Any:
+    """What a caller named as the base, as JSON."""
+    return token.revision if isinstance(token, Entry) else "absent" if token is ABSENT else token

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 _EXPECT = click.option("--expect", metavar="V|absent", help="Write only if the last version is still this one: a "
                        "number, a revision, or `absent`.")  # fmt: skip
+_BASE = click.option("--base", metavar="V|absent", help="Merge with what was written since this version: a number, a "
+                     "revision, or `absent`.")  # fmt: skip
 _MESSAGE = click.option("--message", "-m", metavar="TEXT", help="The commit's subject: one line.")
 _TTL = click.option("--ttl", type=float, metavar="SECONDS", help="The key expires after so many seconds.")
 _WRITE_ID = click.option("--write-id", metavar="ID", help="A name for this write: a retry returns the first result.")
@@ -69,19 +71,28 @@ def init(place: Place, as_json: bool, path: str | None, durability: str | None) 
 @verb("store")
 @click.argument("key", shell_complete=keys_like)
 @click.argument("value", required=False)
-@_options(values.value_options, _EXPECT, _TTL, _MESSAGE, _WRITE_ID)
+@_options(values.value_options, _EXPECT, _BASE, _TTL, _MESSAGE, _WRITE_ID)
 def store(
     place: Place, as_json: bool, key: str, value: str | None, source: Any, as_text: bool, expect: str | None,
-    ttl: float | None, message: str | None, write_id: str | None,
+    base: str | None, ttl: float | None, message: str | None, write_id: str | None,
 ) -> None:  # fmt: skip
     """Store a value; the last write wins.
 
     VALUE is JSON; text that is not JSON is a string, unless it begins with {, [ or a double quote. `-` reads stdin
     (of text that is no JSON the last newline is left off), --file a file.
+
+    With --base, the version that VALUE was made from, nothing that others wrote since is lost: both changes are
+    merged member by member. Where they contradict each other and no rule settles it, nothing is written (exit 4).
     """
     wanted = values.read(value, source, as_text=as_text)
     entry = writing(place).store(
-        key, wanted, ttl=ttl, expect=values.expected(expect), message=message, write_id=write_id
+        key,
+        wanted,
+        ttl=ttl,
+        expect=values.expected(expect),
+        base=values.expected(base),
+        message=message,
+        write_id=write_id,
     )
     _tell("stored", entry, as_json)
 

@@ -63,6 +63,7 @@ FLOORS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "view",
             "stage",
             "steps",
+            "reconcile",
             "transaction",
             "writing",
             "settings",

@@ -1,0 +1,191 @@
+"""A write with `base=`: what the caller changed since the base, merged with what others changed since.
+
+Knows the three sides of one key, its rules and its expiries; the merging of values is `merge`'s.
+Law: as every step, it decides from its arguments and the stage alone. A conflict that no rule settles writes nothing.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from gitmem import pointers, trees
+from gitmem.codec import encode, equal
+from gitmem.entries import ABSENT, Entry, MemberConflict, format_time, moment
+from gitmem.errors import MergeConflictError, UnknownRevisionError
+from gitmem.objects import Oid
+from gitmem.reader import Reader
+from gitmem.revisions import ambiguous, check_same_key, resolve, unknown
+from gitmem.stage import Stage, Step
+from gitmem.steps import Expiry
+from gitmem.trees import KeyId
+
+if TYPE_CHECKING:
+    from gitmem.merge import Conflict
+
+_SHOWN = 3
+_BRIEF = 60
+
+
+class Origin(NamedTuple):
+    """A key as it was at the base: its token there (None if it had none), value and expiry."""
+
+    revision: Oid | None
+    value: Any
+    expires: datetime | None
+
+
+def store(where: KeyId, value: Any, base: Any, expires: Expiry) -> Step:
+    """Store `value`, merged with what happened to the key since `base`: MergeConflictError where no rule settles."""
+
+    from gitmem.merge import merge  # a memory that never merges does not import it
+
+    def step(stage: Stage) -> None:
+        reader = stage.reader
+        origin = origin_of(reader, *where, base)
+        theirs = stage.value(*where)
+        ours_expires = expires(stage.now)
+        if theirs is ABSENT and origin.expires is not None:
+            if ours_expires != origin.expires or not equal(value, origin.value):
+                stage.put("store", *where, value, expires=ours_expires)  # let go by others, and renewed by us
+            return
+        merged = merge(
+            origin.value,
+            value,
+            theirs,
+            reader.vault.policy(reader.snapshot.root).rules_for(*where),
+            ((stage.now, 1), (_written(reader, where), 0)),
+        )
+        if merged.conflicts:
+            raise _refused(stage, where, origin, merged.conflicts)
+        if merged.value is ABSENT:
+            stage.remove("store", *where)
+            return
+        their_expires = stage.expires(*where) if theirs is not ABSENT else origin.expires
+        stage.put("store", *where, merged.value, expires=later(origin.expires, ours_expires, their_expires))
+
+    return step
+
+
+def origin_of(reader: Reader, namespace: str, key: str, base: Any) -> Origin:
+    """What `base=` names: an Entry, a Version, a revision, an integer version, or ABSENT.
+
+    The value is read from the history, not from the entry: who changed it in place would otherwise merge with
+    himself. UnknownRevisionError if it names nothing, or several.
+    """
+    if base is ABSENT:
+        return Origin(None, ABSENT, None)
+    vault = reader.vault
+    index = vault.indexed(reader.snapshot)
+    if isinstance(base, int) and not isinstance(base, bool):
+        rows = index.by_number(reader.snapshot.oid, namespace, key, base)
+        if len(rows) > 1:
+            raise ambiguous(f"version {base} of {key}", [row.revision for row in rows])
+        if not rows:
+            raise unknown(f"version {base} of {key}", f"`gitmem history {key} -n {namespace}` shows the versions")
+        there, row = rows[0].revision, rows[0]
+    else:
+        there = _commit_of(reader, namespace, key, base)
+        index.catch_up(there)
+        found = index.token(there, namespace, key)
+        if found is None:
+            return Origin(None, ABSENT, None)
+        row = found
+    if row.blob is None:
+        return Origin(row.revision, ABSENT, None)
+    past = vault.past(there)
+    expiry = None if past.expires is None else trees.lookup(vault.objects, past.expires, namespace, key)
+    value = vault.value(row.blob, namespace, key, reader.snapshot.root)
+    return Origin(row.revision, value, None if expiry is None else vault.instant(expiry, namespace, key))
+
+
+def _commit_of(reader: Reader, namespace: str, key: str, base: Any) -> Oid:
+    """The commit at which the base was read."""
+    if not isinstance(base, Entry):
+        return resolve(reader.vault, reader.snapshot, base)
+    check_same_key(base, namespace, key, "base=")
+    oid = bytes.fromhex(base.snapshot)
+    if not reader.vault.objects.contains(oid):
+        raise UnknownRevisionError(
+            f"the base of key {key!r} was read at {base.snapshot[:12]}, which is not in this memory",
+            hint="read the key here again; `gitmem sync` brings what another copy has",
+            revision=base.snapshot,
+        )
+    return oid
+
+
+def later(base: datetime | None, ours: datetime | None, theirs: datetime | None) -> datetime | None:
+    """The expiry that three sides come to: a change of one side holds; of two the later one, and never is last."""
+    if ours == base:
+        return theirs
+    if theirs == base:
+        return ours
+    return None if ours is None or theirs is None else max(ours, theirs)
+
+
+def _written(reader: Reader, where: KeyId) -> datetime:
+    """The author time of the key's last version; the beginning of time if it has none."""
+    row = reader.token(*where)
+    return moment(0 if row is None else reader.vault.index.facts(row.revision).time)
+
+
+def _refused(stage: Stage, where: KeyId, origin: Origin, conflicts: tuple[Conflict, ...]) -> MergeConflictError:
+    namespace, key = where
+    found = [_signed(stage.reader, where, origin, conflict) for conflict in conflicts]
+    places = "; ".join(_told(one) for one in found[:_SHOWN]) + ("; …" if len(found) > _SHOWN else "")
+    number = "a conflict" if len(found) == 1 else f"{len(found)} conflicts"
+    return MergeConflictError(
+        f"storing key {key!r} in namespace {namespace!r} meets {number} with what was written since its base: {places}",
+        hint=f"read what is there now: `gitmem retrieve {key} -n {namespace} --entry`, and store what holds for both\n"
+        f"with `--base {found[0].revision[:12]}`; `gitmem rules add` settles such conflicts by themselves",
+        namespace=namespace,
+        key=key,
+        conflicts=found,
+        current=stage.reader.entry(namespace, key),
+    )
+
+
+def _told(one: MemberConflict) -> str:
+    who = f"{one.agent} at {format_time(one.time)}"
+    was, theirs, ours = (_brief(value) for value in (one.base, one.theirs, one.ours))
+    return f"{one.pointer or 'the value'} was {was}, is {theirs} by {who}, and would be {ours}"
+
+
+def _brief(value: Any) -> str:
+    """A value for a sentence."""
+    if value is ABSENT:
+        return "absent"
+    text = " ".join(encode(value).decode().split())
+    return text if len(text) <= _BRIEF else text[: _BRIEF - 1] + "…"
+
+
+def _signed(reader: Reader, where: KeyId, origin: Origin, conflict: Conflict) -> MemberConflict:
+    """A conflict with the version that last changed its place: who is to be asked."""
+    index = reader.vault.index
+    newest = _last_change(reader, where, origin, conflict.pointer)
+    facts = index.facts(newest)
+    return MemberConflict(
+        *conflict, revision=newest.hex(), agent=facts.agent, session=facts.session, time=moment(facts.time)
+    )
+
+
+def _last_change(reader: Reader, where: KeyId, origin: Origin, pointer: str) -> Oid:
+    """The newest version since the base whose value differs at the place from the version before it."""
+    vault, snapshot = reader.vault, reader.snapshot
+    rows = list(vault.indexed(snapshot).versions(snapshot.oid, *where))
+    newer: tuple[Oid, Any] | None = None
+    for row in rows:
+        value = ABSENT if row.blob is None else _at(vault.value(row.blob, *where, snapshot.root), pointer)
+        if newer is not None and not equal(value, newer[1]):
+            return newer[0]
+        if row.revision == origin.revision:
+            break
+        newer = row.revision, value
+    return rows[0].revision
+
+
+def _at(value: Any, pointer: str) -> Any:
+    try:
+        return pointers.resolve(value, pointer)
+    except LookupError:
+        return ABSENT
