@@ -167,6 +167,54 @@ class Refs:
             raise storage_error(error, path) from error
         return True
 
+    def delete(self, name: str, expected: Oid, *, locked: bool, durable: bool, wait: float = WAIT) -> bool:
+        """Remove a ref, loose and packed, if it still points at `expected`; False if it does not. Else as `swap`."""
+        path = os.path.join(self._git_dir, name)
+        lock = path + ".lock"
+        draft = os.path.join(self._local, (_DRAFT if locked else _FREE) + os.urandom(8).hex())
+        try:
+            copied = False
+            try:
+                self._write_draft(draft, expected, False)
+                copied = self._take(draft, lock, locked, wait)
+                if self.read(name) != expected:
+                    return False
+                self._unpack(name, draft, locked, durable, wait)  # first: else the old value would show through
+                discard(path)
+            finally:
+                if copied or _same(draft, lock):
+                    discard(lock)
+                discard(draft)
+            if durable:
+                sync_path(os.path.dirname(path))
+        except OSError as error:
+            raise storage_error(error, path) from error
+        return True
+
+    def _unpack(self, name: str, draft: str, locked: bool, durable: bool, wait: float) -> None:
+        """Take a ref out of packed-refs, under git's lock of that file."""
+        if name not in self._packed():
+            return
+        path = os.path.join(self._git_dir, "packed-refs")
+        lock, new = path + ".lock", draft + "-packed"
+        copied = False
+        try:
+            copied = self._take(draft, lock, locked, wait)
+            with open(path, "rb") as old, open(new, "wb") as file:
+                peeled = False  # a line ^… belongs to the ref above it
+                for line in old:
+                    peeled = line[41:].rstrip(b"\n") == name.encode() or (peeled and line.startswith(b"^"))
+                    if not peeled:
+                        file.write(line)
+                file.flush()
+                if durable:
+                    os.fsync(file.fileno())
+            os.rename(new, path)
+        finally:
+            discard(new)
+            if copied or _same(draft, lock):
+                discard(lock)
+
     def _followed(self, name: str) -> str:
         """The ref that a symbolic one points to in the end: that is the one to move."""
         for _ in range(_HOPS):

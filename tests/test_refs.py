@@ -377,3 +377,25 @@ def test_a_branch_that_is_checked_out_is_not_written(tmp_path: Path, git: Git) -
     assert memory.retrieve("k") == 1
     git(memory.path, "worktree", "remove", str(tmp_path / "tree"))
     assert memory.store("k", 2).version == 2
+
+
+@locked_or_not
+@pytest.mark.parametrize("packed", [False, True], ids=["loose", "packed"])
+def test_a_deleted_ref_is_gone_loose_and_packed(tmp_path: Path, git: Git, packed: bool, locked: bool) -> None:
+    """A value left in packed-refs would show through; the refs beside it, and what tags peel to, stay."""
+    memory = Memory.open(tmp_path)
+    repository = memory.vault.repository
+    git(repository.git_dir, "branch", "side", "main")
+    git(repository.git_dir, "tag", "-m", "one", "mark", "main")
+    if packed:
+        git(repository.git_dir, "pack-refs", "--all")
+        git(repository.git_dir, "update-ref", "refs/heads/side", "main")
+    before = git(repository.git_dir, "show-ref", "-d")
+    head = repository.head("side")
+    assert not repository.refs.delete("refs/heads/side", A, locked=locked, durable=True)
+    assert git(repository.git_dir, "show-ref", "-d") == before
+    assert repository.refs.delete("refs/heads/side", head, locked=locked, durable=True)
+    after = [line for line in before.splitlines() if "heads/side" not in line]
+    assert git(repository.git_dir, "show-ref", "-d").splitlines() == after
+    assert not list(repository.git_dir.rglob("*.lock"))
+    assert not repository.refs.drafts()
