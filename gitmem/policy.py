@@ -1,7 +1,8 @@
 """gitmem.toml: what all who share a memory agreed on.
 
-Knows the settings of format 1 and where they stand in the file. Does not know where the file lies, nor what
-merge rules and contracts mean: they stay in `document`, as does every setting it has not heard of.
+Knows the settings of format 1, merge rules and contracts among them, and where they stand in the file. Does not know
+where the file lies, how values are merged, nor whether a contract's schema makes sense. What it has not heard of stays
+in `document`, but for the tables of rules and contracts: a misspelt word there would settle nothing, silently.
 
 Law: `parse_policy(dump_policy(document)).document == document`; nothing is dumped that could not be parsed.
 """
@@ -9,18 +10,45 @@ Law: `parse_policy(dump_policy(document)).document == document`; nothing is dump
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from gitmem.codec import MAX_VALUE_BYTES
-from gitmem.errors import FormatError, InvalidPolicyError
+from gitmem.errors import FormatError, GitmemError, InvalidPolicyError, InvalidValueError
+
+if TYPE_CHECKING:
+    from gitmem.merge import Rule
 
 FORMAT = 1
 PATH = "gitmem.toml"
 ROOT_BYTES = b"format = 1\n"
+MAX_BYTES = 1 << 20
+"""A longer gitmem.toml is not read, hence none is dumped."""
 
 _LINE = re.compile(r"\(at line (\d+), column \d+\)\Z")
 _AT_END = "(at end of document)"
+_SIDED = ("ours", "theirs")
+_UNBOUND = "conflicts"  # what gitmem itself writes there has its own form
+
+
+class MergeRule(NamedTuple):
+    """How a conflict is settled: in which keys (a glob), at which place in them (a JSON pointer pattern)."""
+
+    keys: str
+    namespace: str | None
+    at: str
+    rule: str
+
+
+class Contract(NamedTuple):
+    """What the values of some keys (a glob) look like: the JSON text of a JSON Schema."""
+
+    keys: str
+    namespace: str | None
+    schema: str
+
+
+_Bound = TypeVar("_Bound", MergeRule, Contract)
 
 
 class Policy(NamedTuple):
@@ -30,6 +58,22 @@ class Policy(NamedTuple):
     max_value_bytes: int
     audit_reads: bool
     document: dict[str, Any]
+    merge_rules: tuple[MergeRule, ...] = ()
+    contracts: tuple[Contract, ...] = ()
+
+    def rules_for(self, namespace: str, key: str) -> tuple[Rule, ...]:
+        """The merge rules for one key, as `merge` takes them: the first that fits a place settles it."""
+        if not self.merge_rules:
+            return ()
+        from gitmem.merge import Rule
+
+        return tuple(Rule(one.at, one.rule) for one in _binding(self.merge_rules, namespace, key))
+
+    def contracts_for(self, namespace: str, key: str) -> tuple[Contract, ...]:
+        """The contracts that the value of one key has to keep, all of them. Namespace `conflicts` is never bound."""
+        if not self.contracts or namespace == _UNBOUND:
+            return ()
+        return tuple(_binding(self.contracts, namespace, key))
 
 
 DEFAULT_POLICY = Policy(FORMAT, MAX_VALUE_BYTES, False, {"format": FORMAT})
@@ -48,19 +92,152 @@ def parse_policy(data: bytes) -> Policy:
     audit = document.get("audit_reads", False)
     if type(audit) is not bool:
         raise _invalid("audit_reads has to be true or false", _line_of("audit_reads", text))
-    return Policy(FORMAT, size, audit, document)
+    rules = tuple(MergeRule(**row) for row in _tables("merge", document, text))
+    contracts = tuple(Contract(**row) for row in _tables("contract", document, text))
+    return Policy(FORMAT, size, audit, document, rules, contracts)
 
 
 def dump_policy(document: Mapping[str, Any]) -> bytes:
     """The bytes of gitmem.toml for `document`; InvalidPolicyError if they could not be read again."""
     import tomli_w
 
+    tables = {name: document[name] for name in _TABLES if _are_texts(document.get(name))}
     try:
-        data = tomli_w.dumps(document).encode()
+        text = tomli_w.dumps({name: value for name, value in document.items() if name not in tables})
+        for name, rows in tables.items():
+            for row in rows:
+                text += f"\n[[{name}]]\n" + "".join(_printed(setting, value) for setting, value in row.items())
+        data = text.encode()
     except (TypeError, ValueError, RecursionError) as error:
         raise _invalid(f"it cannot be written as TOML: {error}", None) from error
+    if len(data) > MAX_BYTES:
+        raise _invalid(f"it is longer than {MAX_BYTES} bytes", None)
     parse_policy(data)
     return data
+
+
+def check_rule(rule: object) -> str:
+    """`rule` itself, if gitmem.toml may name it; InvalidValueError otherwise."""
+    from gitmem.merge import RULES
+
+    if isinstance(rule, str) and rule in RULES:
+        return rule
+    reason = f"there is no rule {_short(rule)}"
+    if rule in _SIDED:
+        reason = f"rule {rule!r} depends on the side that merges, so two copies would not come to one value"
+    hint = f"the rules are {', '.join(RULES)}"
+    raise InvalidValueError(reason, hint=hint, pointer="", reason=reason)
+
+
+# --- the tables
+
+
+def _binding(bound: tuple[_Bound, ...], namespace: str, key: str) -> Iterator[_Bound]:
+    """Those whose namespace and glob this key fits."""
+    from gitmem.globs import compile_glob
+
+    for one in bound:
+        if one.namespace in (None, namespace) and compile_glob(one.keys).matches(key):
+            yield one
+
+
+def _check_glob(text: str) -> object:
+    from gitmem.globs import compile_glob
+
+    return compile_glob(text)
+
+
+def _check_namespace(text: str) -> object:
+    from gitmem.keys import check_namespace
+
+    return check_namespace(text, writing=False)
+
+
+def _check_pointer(text: str) -> object:
+    from gitmem.pointers import parse
+
+    return parse(text)
+
+
+def _check_schema(text: str) -> object:
+    from gitmem.codec import decode
+
+    schema = decode(text, max_bytes=MAX_BYTES)
+    if not isinstance(schema, dict | bool):
+        reason = "a JSON Schema is an object, or true or false"
+        raise InvalidValueError(reason, hint="", pointer="", reason=reason)
+    return schema
+
+
+class _Table(NamedTuple):
+    needed: Mapping[str, Callable[[str], object]]  # setting -> its check, which raises
+    optional: Mapping[str, Callable[[str], object]]
+    absent: Mapping[str, str | None]  # what stands for an optional setting that is left out
+
+
+_TABLES = {
+    "merge": _Table(
+        {"keys": _check_glob, "rule": check_rule},
+        {"namespace": _check_namespace, "at": _check_pointer},
+        {"namespace": None, "at": ""},
+    ),
+    "contract": _Table(
+        {"keys": _check_glob, "schema": _check_schema},
+        {"namespace": _check_namespace},
+        {"namespace": None},
+    ),
+}
+
+
+def _tables(name: str, document: dict[str, Any], text: str) -> Iterator[dict[str, Any]]:
+    """The rows of `[[name]]`, checked, with what is left out filled in."""
+    rows = document.get(name, [])
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise _invalid(f"{name} has to be tables, each beginning with [[{name}]]", _line_of_table(name, 0, "", text))
+    for number, row in enumerate(rows):
+        fault = _fault(name, row)
+        if fault is not None:
+            setting, reason = fault
+            raise _invalid(reason, _line_of_table(name, number, setting, text))
+        yield {**_TABLES[name].absent, **row}
+
+
+def _fault(name: str, row: dict[str, Any]) -> tuple[str, str] | None:
+    """The first setting of a row that is wrong ("" for one that is missing), and why."""
+    needed, optional, _ = _TABLES[name]
+    known = {**needed, **optional}
+    for setting, value in row.items():
+        if setting not in known:
+            return setting, f"[[{name}]] has no setting {_short(setting)}: it has {', '.join(known)}"
+        if not isinstance(value, str):
+            return setting, f"{setting} has to be text"
+        try:
+            known[setting](value)
+        except GitmemError as error:
+            return setting, f"{setting}: {error.message}"
+    missing = [setting for setting in needed if setting not in row]
+    return ("", f"[[{name}]] needs {' and '.join(missing)}") if missing else None
+
+
+def _are_texts(rows: object) -> bool:
+    """Whether these are rows that can be printed as tables, setting by setting."""
+    return (
+        isinstance(rows, list)
+        and bool(rows)
+        and all(isinstance(row, dict) and all(isinstance(value, str) for value in row.values()) for row in rows)
+    )
+
+
+def _printed(setting: str, text: str) -> str:
+    """One line; a schema, which is full of double quotes, in single ones where that is possible."""
+    import tomli_w
+
+    if setting == "schema" and "'" not in text and text.isprintable():
+        return f"schema = '{text}'\n"
+    return tomli_w.dumps({setting: text})
+
+
+# --- the text
 
 
 def _text(data: bytes) -> str:
@@ -93,15 +270,52 @@ def _check_format(document: dict[str, Any], text: str) -> None:
         raise _invalid(f"format has to be {FORMAT}", _line_of("format", text))
 
 
+_SPAN = (
+    r'#[^\n]*|"""(?:\\.|[^\\])*?"{3,5}|\'\'\'.*?\'{3,5}|"(?:\\.|[^"\\\n])*"|\'[^\'\n]*\''
+)  # a comment or a string, as TOML reads them from left to right; compiled where something is wrong
+
+
+def _lines(text: str) -> list[str]:
+    """The lines of a document without its comments and without text that goes over several lines."""
+
+    def blank(span: re.Match[str]) -> str:
+        return "\n" * span[0].count("\n") if span[0].startswith(("#", '"""', "'''")) else span[0]
+
+    return re.sub(_SPAN, blank, text, flags=re.DOTALL).split("\n")
+
+
 def _line_of(setting: str, text: str) -> int | None:
     """The line that sets a top-level setting, as far as its first words tell."""
-    begins = re.compile(rf"\s*[\"']?{setting}[\"']?\s*[=.]")
-    for number, line in enumerate(text.split("\n"), 1):
-        if line.lstrip().startswith("["):
+    return _line_after(0, setting, _lines(text))
+
+
+def _line_of_table(name: str, number: int, setting: str, text: str) -> int | None:
+    """The line of a setting in the table of this name and number (from 0), else that of the table's header.
+
+    Where the tables are written as a list, the line of that.
+    """
+    lines = _lines(text)
+    header = re.compile(rf"\s*\[\[\s*[\"']?{name}[\"']?\s*\]\]")
+    headers = [at for at, line in enumerate(lines, 1) if header.match(line)]
+    if number < len(headers):
+        return _line_after(headers[number], setting, lines) or headers[number]
+    alone = re.compile(rf"\s*\[\s*[\"']?{name}[\"']?\s*[\].]")
+    return _line_of(name, text) or next((at for at, line in enumerate(lines, 1) if alone.match(line)), None)
+
+
+def _line_after(start: int, setting: str, lines: list[str]) -> int | None:
+    """The line that sets a setting, from line `start` + 1 to the next header."""
+    begins = re.compile(rf"\s*[\"']?{re.escape(setting)}[\"']?\s*[=.]")
+    for at in range(start, len(lines)):
+        if lines[at].lstrip().startswith("["):
             break
-        if begins.match(line):
-            return number
+        if begins.match(lines[at]):
+            return at + 1
     return None
+
+
+def _short(text: object) -> str:
+    return repr(text) if len(repr(text)) <= 60 else f"{repr(text)[:60]}…"
 
 
 def _invalid(reason: str, line: int | None) -> InvalidPolicyError:

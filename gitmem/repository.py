@@ -17,10 +17,8 @@ from gitmem.locking import TIMEOUT, exclusive, exclusive_or_none
 from gitmem.loose import storage_error
 from gitmem.objects import Objects, Oid
 from gitmem.place import POLICY_FILE, Place
-from gitmem.policy import DEFAULT_POLICY, ROOT_BYTES, Policy, parse_policy
+from gitmem.policy import DEFAULT_POLICY, MAX_BYTES, ROOT_BYTES, Policy, parse_policy
 from gitmem.refs import Refs, branch_ref
-
-_POLICY_LIMIT = 1 << 20
 
 
 class Repository:
@@ -84,7 +82,7 @@ class Repository:
             )
         policy = self._policies.get(found[1])
         if policy is None:
-            body = self.objects.blob(found[1], limit=_POLICY_LIMIT)
+            body = self.objects.blob(found[1], limit=MAX_BYTES)
             policy = DEFAULT_POLICY if body == ROOT_BYTES else self._parse(body)
             self._policies[found[1]] = policy
         return policy

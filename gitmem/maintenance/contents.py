@@ -16,10 +16,9 @@ from gitmem.maintenance.findings import Severity
 from gitmem.maintenance.survey import File, Sight, Survey
 from gitmem.objects import Commit, Objects, Oid, TooBig
 from gitmem.place import POLICY_FILE
-from gitmem.policy import DEFAULT_POLICY, Policy, parse_policy
+from gitmem.policy import DEFAULT_POLICY, MAX_BYTES, Policy, parse_policy
 from gitmem.trees import EXPIRES, SYSTEM, KeyId
 
-POLICY_LIMIT = 1 << 20
 _EXPIRY_LIMIT = 100
 _MEND = "`gitmem doctor --repair` writes those directories anew"
 
@@ -190,7 +189,7 @@ def read_policy(objects: Objects, root: Oid) -> Policy:
             reason="missing",
         )
     try:
-        return parse_policy(objects.read_blob(found[1], limit=POLICY_LIMIT))
+        return parse_policy(objects.read_blob(found[1], limit=MAX_BYTES))
     except TooBig:
         raise InvalidPolicyError("gitmem.toml is too big", hint="shorten it", line=None, reason="too big") from None
     except StorageError:
@@ -206,7 +205,7 @@ def _earlier_policy(objects: Objects, head: Commit) -> bytes | None:
             found = objects.tree(commit.tree).get(POLICY_FILE)
             if found is not None and found[1] not in seen:
                 seen.add(found[1])
-                body = objects.read_blob(found[1], limit=POLICY_LIMIT)
+                body = objects.read_blob(found[1], limit=MAX_BYTES)
                 parse_policy(body)
                 return body
         except FormatError:

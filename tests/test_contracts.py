@@ -1,0 +1,302 @@
+"""Contracts: what keeps them, what breaks them, and what a schema must not be able to do."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gitmem.contracts import MOST, check, check_schema, problems
+from gitmem.errors import ContractError, GitmemError, InvalidValueError
+from gitmem.policy import Contract
+
+HANDOFF = {
+    "type": "object",
+    "required": ["recommended_approach", "libraries"],
+    "properties": {
+        "libraries": {"type": "array", "items": {"type": "string"}},
+        "score": {"type": "integer", "minimum": 0},
+    },
+}
+
+
+def contract(schema: Any, keys: str = "handoff/**") -> Contract:
+    """A contract by a schema, or by the text of one."""
+    return Contract(keys, None, schema if isinstance(schema, str) else json.dumps(schema))
+
+
+def told(schema: Any, value: Any) -> list[str]:
+    return problems([contract(schema)], value)
+
+
+def test_a_value_that_keeps_its_contracts_has_no_problems() -> None:
+    """And what no contract binds is free."""
+    value = {"recommended_approach": "JWT", "libraries": ["jose"], "score": 3, "more": None}
+    assert told(HANDOFF, value) == problems([], value) == told(True, value) == told({}, value) == []
+    check([contract(HANDOFF), contract(True)], "default", "handoff/step1", value)
+
+
+def test_every_problem_is_told_in_the_order_of_the_value() -> None:
+    """Whoever has to mend it wants to mend it once: elements by position, members by code point."""
+    value = {"score": -1, "libraries": [*["x"] * 2, None, *["x"] * 7, 10, {}]}
+    assert told(HANDOFF, value) == [
+        "'recommended_approach' is a required property",
+        '/libraries/2: null is not of type "string"',
+        '/libraries/10: 10 is not of type "string"',
+        '/libraries/11: {} is not of type "string"',
+        "/score: -1 is less than the minimum of 0",
+    ]
+
+
+def test_members_are_named_by_pointers() -> None:
+    """A name may hold a slash."""
+    assert told({"properties": {"a/b": {"properties": {"~": {"type": "null"}}}}}, {"a/b": {"~": 1}}) == [
+        '/a~1b/~0: 1 is not of type "null"'
+    ]
+
+
+def test_the_same_problem_under_two_contracts_is_one() -> None:
+    """The problems of several contracts stand in one order."""
+    one, other = {"required": ["a", "b"]}, {"required": ["b"], "properties": {"a": {"type": "null"}}}
+    assert problems([contract(other), contract(one)], {}) == [
+        "'b' is a required property",
+        "'a' is a required property",
+    ]
+    assert problems([contract(other), contract(one)], {"a": 1}) == [
+        "'b' is a required property",
+        '/a: 1 is not of type "null"',
+    ]
+
+
+def test_the_error_names_the_key_and_the_contracts_that_it_breaks() -> None:
+    """And has a next step; of contracts that are kept it is silent."""
+    bound = [contract({"required": ["a"]}, "a/**"), contract(True, "**"), contract({"type": "array"}, "a/?")]
+    with pytest.raises(ContractError) as caught:
+        check(bound, "team", "a/b", {})
+    assert caught.value.key == "a/b"
+    assert caught.value.problems == ["'a' is a required property", '{} is not of type "array"']
+    assert str(caught.value) == (
+        "key 'a/b' in namespace 'team' breaks the contract for 'a/**' and 'a/?': "
+        "'a' is a required property; {} is not of type \"array\""
+    )
+    assert "gitmem contract list" in caught.value.hint
+
+
+def test_values_are_told_as_json_and_cut() -> None:
+    """A person reads them in one line; the library would print Python, and all of it."""
+    assert told({"enum": ["a", None]}, True) == ['true is not one of ["a", null]']
+    assert told({"const": True}, 1) == ["true was expected"]
+    (problem,) = told({"type": "null"}, {"a": ["x" * 10_000]})
+    assert problem.startswith('{"a": ["xxx')
+    assert problem.endswith('… is not of type "null"')
+    assert len(problem) < 100
+    (problem,) = told({"propertyNames": {"enum": ["x" * 10_000]}}, {"a": 1})
+    assert len(problem) <= 300
+
+
+def test_of_alternatives_it_is_told_why_each_was_none() -> None:
+    """That none of them fits helps nobody."""
+    schema = {"anyOf": [{"type": "string"}, {"properties": {"a": {"type": "integer"}}}]}
+    assert told(schema, {"a": "b"}) == [
+        '{"a": "b"} is not valid under any of the given schemas '
+        '({"a": "b"} is not of type "string"; or /a: "b" is not of type "integer")'
+    ]
+
+
+@pytest.mark.parametrize(
+    ("schema", "value", "expected"),
+    [
+        ({"properties": {"a": False}}, {"a": 1}, "/a: nothing is allowed here"),
+        ({"patternProperties": {"^x": False}}, {"xy": 1}, "/xy: nothing is allowed here"),
+        ({"prefixItems": [True, False]}, [1, 2], "/1: nothing is allowed here"),
+        ({"$defs": {"a": {"properties": {"b": False}}}, "$ref": "#/$defs/a"}, {"b": 1}, "/b: nothing is allowed here"),
+        (False, 1, "nothing is allowed here"),
+        ({"not": {}}, 1, "nothing is allowed here"),
+    ],
+)
+def test_what_may_not_be_there_is_told_with_its_place(schema: Any, value: Any, expected: str) -> None:
+    """The usual way to forbid a member; the library forgets where it stood."""
+    assert told(schema, value) == [expected]
+
+
+def test_a_list_of_problems_ends() -> None:
+    """A million wrong elements would fill the memory and say no more than a thousand do."""
+    with pytest.raises(ContractError) as caught:
+        check([contract({"items": {"type": "null"}})], "default", "k", [1] * 100_000)
+    assert len(caught.value.problems) == MOST
+    assert len(str(caught.value)) < 2000
+    assert str(caught.value).endswith(f"; and {MOST - 20} more")
+
+
+def test_types_are_those_of_json_schema() -> None:
+    """1.0 is an integer there, though gitmem tells it from 1; true never is."""
+    assert told({"type": "integer"}, 1.0) == []
+    assert told({"type": "integer"}, True) == ['true is not of type "integer"']
+
+
+def test_a_schema_may_name_another_draft() -> None:
+    """Schemas are copied from elsewhere: `items` as a list, `definitions`, `dependencies`."""
+    draft7 = {"$schema": "http://json-schema.org/draft-07/schema#", "items": [{"type": "null"}, False]}
+    assert told(draft7, [1, 2]) == ['/0: 1 is not of type "null"', "/1: nothing is allowed here"]
+    draft4 = {"$schema": "http://json-schema.org/draft-04/schema", "minimum": 1, "exclusiveMinimum": True}
+    assert told(draft4, 2) == []
+    assert told(draft4, 1) != []
+    with pytest.raises(InvalidValueError, match="/exclusiveMinimum"):
+        check_schema(json.dumps({"minimum": 1, "exclusiveMinimum": True}))
+
+
+RECURSIVE = {"$defs": {"tree": {"items": {"$ref": "#/$defs/tree"}, "type": "array"}}, "$ref": "#/$defs/tree"}
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        True,
+        False,
+        {},
+        HANDOFF,
+        RECURSIVE,
+        {"$ref": "#here", "$defs": {"a": {"$anchor": "here"}}},
+        {"$id": "https://example.org/a", "$ref": "#/$defs/a", "$defs": {"a": {}}},
+        {"$defs": {"a": {"$id": "https://example.org/b", "$ref": "#/$defs/c", "$defs": {"c": {}}}}},
+        {"$dynamicRef": "#node", "$dynamicAnchor": "node"},
+        {"properties": {"$ref": {"type": "string"}}},
+        {"enum": [{"$ref": "https://example.org/"}], "const": {"$ref": "#/nowhere"}, "default": {"$ref": "x"}},
+        {"unheard": "of"},
+    ],
+)
+def test_a_legal_schema_is_accepted(schema: Any) -> None:
+    """References inside it, names that only look like references, words of tomorrow."""
+    check_schema(json.dumps(schema))
+
+
+@pytest.mark.parametrize(
+    ("schema", "pointer", "word"),
+    [
+        ({"type": "int"}, "/type", '"int" is not one of ["array"'),
+        ({"required": "a"}, "/required", "array"),
+        ({"properties": {"a": {"minimum": "1"}}}, "/properties/a/minimum", "number"),
+        ({"$defs": {"a/b": {"pattern": "("}}}, "/$defs/a~1b/pattern", "regex"),
+        ({"multipleOf": 0}, "/multipleOf", "0"),
+        ({"$schema": "https://example.org/mine"}, "/$schema", "no draft"),
+        ({"$schema": 5}, "/$schema", "no draft"),
+        ({"$ref": 5}, "/$ref", "string"),
+        ({"$ref": "https://example.org/schema"}, "", "nothing is fetched"),
+        ({"$ref": "other.json#/a"}, "", "nothing is fetched"),
+        ({"$ref": "file:///etc/passwd"}, "", "nothing is fetched"),
+        ({"$ref": "https://json-schema.org/draft/2020-12/schema"}, "", "nothing is fetched"),
+        ({"items": {"anyOf": [{"$ref": "http://localhost:1/"}]}}, "", "http://localhost:1/"),
+        ({"$dynamicRef": "https://example.org/x"}, "", "nothing is fetched"),
+        ({"$ref": "#/$defs/a"}, "", "#/$defs/a"),
+        ({"properties": {"a": {"$ref": "#b"}}}, "", "leads nowhere"),
+        ({"$ref": "#/a/0", "a": []}, "", "leads nowhere"),
+        ("[]", "", "object"),
+        ("null", "", "object"),
+        ('"object"', "", "object"),
+        ("{", "", "line 1 column 2"),
+        ("", "", "line 1 column 1"),
+        ('{"a": 1, "a": 2}', "", "two members"),
+        ("[" * 300 + "]" * 300, "", "more than 200"),
+    ],
+)
+def test_what_is_no_schema_is_refused_with_its_place(schema: Any, pointer: str, word: str) -> None:
+    """It is refused when it is added, since it would stop every store to the keys that it binds."""
+    text = schema if isinstance(schema, str) else json.dumps(schema)
+    with pytest.raises(InvalidValueError) as caught:
+        check_schema(text)
+    assert caught.value.pointer == pointer
+    assert word in caught.value.reason
+    assert pointer in str(caught.value)
+    assert caught.value.hint
+    (problem,) = told(text, {"any": "value"})
+    assert word in problem
+
+
+@pytest.mark.parametrize(
+    ("schema", "value"),
+    [
+        ({"$ref": "#"}, 1),
+        ({"$defs": {"a": {"$ref": "#/$defs/b"}, "b": {"$ref": "#/$defs/a"}}, "$ref": "#/$defs/a"}, 1),
+        ({"multipleOf": 0.5}, 10**600),
+        ({"$ref": "#/x/y", "x": {"y": {"$ref": "#/gone"}}}, 1),
+        ({"$ref": "#/x", "x": 5}, 1),
+        ({"$ref": "#/x", "x": {"type": 5}}, 1),
+        ({"$ref": "#/x", "x": {"pattern": "("}}, "text"),
+        ({"$ref": "#/x", "x": {"required": 5}}, {}),
+    ],
+)
+def test_a_value_that_cannot_be_judged_does_not_keep_its_contract(schema: Any, value: Any) -> None:
+    """gitmem.toml may come from a stranger: circles, faults that no check sees, numbers beyond doubles."""
+    (problem,) = told(schema, value)
+    assert "cannot be" in problem or "leads nowhere" in problem
+    assert len(problem) < 400
+    with pytest.raises(ContractError):
+        check([contract(schema)], "default", "k", value)
+
+
+def test_a_schema_too_deep_to_be_checked_is_refused() -> None:
+    """The check of a schema goes down into it, deeper than Python's stack."""
+    schema: Any = {}
+    for _ in range(190):
+        schema = {"items": schema}
+    with pytest.raises(InvalidValueError, match="too deep"):
+        check_schema(json.dumps(schema))
+
+
+def test_nothing_is_fetched(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A schema could otherwise make every writer of a team call home."""
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise AssertionError("a connection was tried")
+
+    monkeypatch.setattr(socket, "socket", refuse)
+    monkeypatch.setattr(socket, "create_connection", refuse)
+    away = {"$ref": "http://127.0.0.1:1/"}
+    hidden = {"$ref": "#/x", "x": away}  # not where a schema is looked for
+    assert "nothing is fetched" in told(away, 1)[0]
+    assert "cannot be judged" in told(hidden, 1)[0]
+
+
+def test_the_library_is_imported_where_a_value_is_judged() -> None:
+    """It takes longer than the rest of a store."""
+    program = (
+        "import sys; from gitmem import contracts; contracts.check([], 'a', 'b', 1);"
+        "assert 'jsonschema' not in sys.modules; contracts.check_schema('true'); assert 'jsonschema' in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
+WORDS = [
+    "type", "enum", "const", "items", "prefixItems", "properties", "required", "anyOf", "not", "$ref", "$id", "$defs",
+    "minimum", "multipleOf", "pattern", "additionalProperties", "unevaluatedProperties", "dependentSchemas", "$schema",
+    "contains", "if", "then", "$anchor", "$dynamicRef", "propertyNames", "uniqueItems", "maxLength",
+]  # fmt: skip
+LEAVES = (
+    st.none()
+    | st.booleans()
+    | st.integers(-2, 2)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.sampled_from(["string", "object", "array", "#", "#/$defs/a", "(", "^a", "a", "http://[", "%zz", "#%zz"])
+)
+ANYTHING = st.recursive(
+    LEAVES,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from([*WORDS, "a"]), inner, max_size=3),
+    max_leaves=12,
+)
+
+
+@given(ANYTHING, ANYTHING)
+def test_whatever_the_schema_what_comes_out_is_a_list_of_problems(schema: Any, value: Any) -> None:
+    """The law: no schema makes a write, or a merge, fail in a way that nobody expects."""
+    found = told(schema, value)
+    assert all(isinstance(problem, str) and problem for problem in found)
+    try:
+        check_schema(json.dumps(schema))
+    except GitmemError:
+        assert found
