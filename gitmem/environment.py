@@ -1,7 +1,7 @@
 """The door for Python agents: a memory as the environment describes it.
 
-Knows the four variables GITMEM_STORE, GITMEM_AGENT, GITMEM_SESSION and GITMEM_NAMESPACE; does not know what a
-memory does with them. Law: an empty variable is an absent one.
+Knows the variables GITMEM_STORE, GITMEM_AGENT, GITMEM_SESSION, GITMEM_NAMESPACE and GITMEM_BRANCH; does not know
+what a memory does with them. Law: an empty variable is an absent one.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 
 def from_environment() -> Memory:
-    """The memory that GITMEM_STORE names (else the nearest one), with its agent, session and namespace bound.
+    """The memory that GITMEM_STORE names (else the nearest one), with its agent, session, namespace and branch
+    bound.
 
     Creates the memory where there is none yet, as `Memory.open` does, and raises what that raises.
     """
@@ -28,4 +29,5 @@ def from_environment() -> Memory:
         agent=os.environ.get("GITMEM_AGENT") or DEFAULT_AGENT,
         session=os.environ.get("GITMEM_SESSION") or None,
         namespace=os.environ.get("GITMEM_NAMESPACE") or DEFAULT_NAMESPACE,
+        branch=os.environ.get("GITMEM_BRANCH") or "main",
     )

@@ -7,12 +7,15 @@ Law: a bound memory shares everything with the one it came from but the names it
 from __future__ import annotations
 
 import os
+from copy import deepcopy
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
+from gitmem import branches, upkeep
 from gitmem import place as places
-from gitmem import upkeep
-from gitmem.entries import UNSET
+from gitmem.branches import Merge, Record
+from gitmem.entries import UNSET, Version
 from gitmem.errors import InvalidValueError, NotAMemoryError
 from gitmem.keys import DEFAULT_NAMESPACE, check_namespace
 from gitmem.packing import GcReport
@@ -129,6 +132,63 @@ class Memory(Verbs):
     def namespace(self) -> str:
         """Where keys lie when a verb names no namespace."""
         return self._namespace
+
+    @property
+    def branch_name(self) -> str:
+        """The branch that is read and written."""
+        return self._branch
+
+    # --- branches ---
+
+    def branches(self) -> dict[str, str]:
+        """Every branch and the revision of its head, by name."""
+        return {name: oid.hex() for name, oid in branches.listing(self._vault.repository).items()}
+
+    def branch(self, name: str, at: str | None = None) -> Memory:
+        """Make a branch at a revision (now: this branch's head), and give the memory bound to it.
+
+        One that is there already at that revision is as good; ConflictError if it is elsewhere.
+        """
+        start = self.snapshot if at is None else self.revision(at)
+        branches.create(self._vault.repository, name, bytes.fromhex(start))
+        return self.bind(branch=name)
+
+    def delete_branch(self, name: str) -> str:
+        """Remove a branch, whose last revision is returned; never `main`. UnknownRevisionError if there is none."""
+        return branches.remove(self._vault.repository, name).hex()
+
+    def merge(self, revision: str, *, dry_run: bool = False) -> Merge:
+        """Take a branch, or any revision, into this branch: key by key, then member by member inside the values.
+
+        Never asks: where both sides changed one place and no rule settles it, the later writer's value stands and a
+        record in the namespace `conflicts` keeps both, until `resolve`. The merge commit follows from its two parents
+        alone, so it is the same whoever makes it. `dry_run` tells the same and writes nothing.
+        """
+        theirs = bytes.fromhex(self.revision(revision))
+        if dry_run:
+            return branches.told(branches.plan(self._vault, bytes.fromhex(self.snapshot), theirs))
+        return branches.told(branches.take_in(self._vault, self.write_path(), theirs))
+
+    def conflicts(self) -> list[Record]:
+        """The conflicts that merges left to a person, by namespace, key and pointer."""
+        return branches.conflicts(self._reader())
+
+    def resolve(
+        self,
+        what: str,
+        take: str = "winner",
+        *,
+        value: Any = UNSET,
+        message: str | None = None,
+        namespace: str | None = None,
+    ) -> list[Version]:
+        """Settle a conflict, by its id, or all of a key: take the "winner", the "other", the "base", or a `value`.
+
+        The value is that of the place in conflict. What was written since the merge stays: the choice is merged with
+        it, MergeConflictError if they contradict each other. Returns what changed, the record's deletion among it.
+        """
+        step = branches.resolve(self._in(namespace), what, take, value if value is UNSET else deepcopy(value))
+        return self._deleted(self._run([step], message or f"resolve {what}"))
 
     def gc(self, *, full: bool = False, auto: bool = False) -> GcReport:
         """Pack the memory, beside readers and writers; `full` into one pack, `auto` only if it is due."""

@@ -57,7 +57,7 @@ def store(where: KeyId, value: Any, base: Any, expires: Expiry) -> Step:
             ((stage.now, 1), (_written(reader, where), 0)),
         )
         if merged.conflicts:
-            raise _refused(stage, where, origin, merged.conflicts)
+            raise refused(stage, where, origin, merged.conflicts)
         if merged.value is ABSENT:
             stage.remove("store", *where)
             return
@@ -129,7 +129,7 @@ def _written(reader: Reader, where: KeyId) -> datetime:
     return moment(0 if row is None else reader.vault.index.facts(row.revision).time)
 
 
-def _refused(stage: Stage, where: KeyId, origin: Origin, conflicts: tuple[Conflict, ...]) -> MergeConflictError:
+def refused(stage: Stage, where: KeyId, origin: Origin, conflicts: tuple[Conflict, ...]) -> MergeConflictError:
     namespace, key = where
     found = [_signed(stage.reader, where, origin, conflict) for conflict in conflicts]
     places = "; ".join(_told(one) for one in found[:_SHOWN]) + ("; …" if len(found) > _SHOWN else "")

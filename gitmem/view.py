@@ -120,9 +120,9 @@ class View:
         oid = revisions.resolve(self._vault, reader.snapshot, revision)
         return View(self._vault, self._vault.snapshot(oid), self._namespace)
 
-    def resolve(self, revision: str) -> str:
-        """The full id of the commit that `revision` names."""
-        return revisions.resolve(self._vault, self._reader().snapshot, revision).hex()
+    def revision(self, name: str) -> str:
+        """The full id of the commit that a name means: an id or its prefix, a ref, a session, a time."""
+        return revisions.resolve(self._vault, self._reader().snapshot, name).hex()
 
     def history(self, key: str, *, limit: int | None = None, namespace: str | None = None) -> builtins.list[Version]:
         """The versions of a key, newest first, deletions among them; MissingKeyError if there never was one."""

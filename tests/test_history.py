@@ -185,12 +185,12 @@ def test_a_revision_is_named_in_many_ways(memory: Memory, git: Git, clock: Clock
     git(memory.path / ".git", "tag", "-a", "-m", "annotated", "v2", noon)
     times = ("2026-02-02T12:30:00Z", "2026-02-02T13:30:00+01:00")
     for name in (morning, morning[:10], "v1", "main~1", "HEAD^", "morning", *times):
-        assert memory.resolve(name) == morning, name
+        assert memory.revision(name) == morning, name
     for name in (noon, "main", "v2", "noon", "2030-01-01", "refs/heads/main"):
-        assert memory.resolve(name) == noon, name
+        assert memory.revision(name) == noon, name
     for name in ("", "nothing", "2025-01-01", "0" * 40, "main~99", "../HEAD"):
         with pytest.raises(UnknownRevisionError):
-            memory.resolve(name)
+            memory.revision(name)
 
 
 def test_restore_brings_a_state_back_as_a_new_version(memory: Memory) -> None:
@@ -239,7 +239,7 @@ def test_an_id_of_something_else_is_an_unknown_revision(memory: Memory, git: Git
         with pytest.raises(UnknownRevisionError):
             memory.at(git(path, "rev-parse", name).strip())
     git(path, "-c", "user.name=a", "-c", "user.email=a@b", "tag", "-a", "-m", "done", "done")
-    assert memory.resolve(git(path, "rev-parse", "done").strip()) == memory.resolve("done") == entry.revision
+    assert memory.revision(git(path, "rev-parse", "done").strip()) == memory.revision("done") == entry.revision
 
 
 @pytest.mark.parametrize("seconds", [10**14, 10**30, -62_135_596_801])

@@ -40,6 +40,12 @@ FAMILIES = {
         "blame": ("past:blame", "Show which version last changed each member of a value."),
         "restore": ("past:restore", "Bring an earlier state back, as a new version."),
     },
+    "Branches": {
+        "branch": ("branches:branch", "List the branches, make one, or remove one."),
+        "merge": ("branches:merge", "Take a branch, or any revision, into this branch."),
+        "conflicts": ("branches:conflicts", "List what merges left to a person."),
+        "resolve": ("branches:resolve", "Settle a conflict."),
+    },
     "Care": {
         "import": ("exchange:import_source", "Take in a store of claude-flow or ruflo, an export, or a folder."),
         "export": ("exchange:export", "Print entries as JSON lines, oldest first."),
@@ -56,7 +62,8 @@ _SYNONYMS = {
 }  # fmt: skip
 
 _EPILOG = """\b
-Where and who, also as environment variables: GITMEM_STORE, GITMEM_NAMESPACE, GITMEM_AGENT, GITMEM_SESSION.
+Where and who, also as environment variables: GITMEM_STORE, GITMEM_BRANCH, GITMEM_NAMESPACE, GITMEM_AGENT,
+GITMEM_SESSION.
 Exit codes: 0 done, 1 failure, 2 usage, 3 no such key or revision, 4 conflict, 7 invalid key, value or pattern,
 8 busy.
 Completion: eval "$(_GITMEM_COMPLETE=bash_source gitmem)" in ~/.bashrc; zsh_source and fish_source likewise.

@@ -1,7 +1,7 @@
 """What every command has in common: where and who, --json, numbers that are no options.
 
 Knows click; does not know what a memory is.
-Law: --store, --namespace, --agent and --session mean the same before and after a command's name, and the one
+Law: --store, --branch, --namespace, --agent and --session mean the same before and after a command's name, and the one
 that stands later wins. A token that looks like a negative number is never an option.
 """
 
@@ -21,10 +21,11 @@ _MARK = "\0"  # no argument of a program contains it, so a marked token is surel
 
 
 class Place:
-    """What --store, --namespace, --agent and --session say; None where nobody said anything."""
+    """What --store, --branch, --namespace, --agent and --session say; None where nobody said anything."""
 
     def __init__(self) -> None:
         self.store: str | None = None
+        self.branch: str | None = None
         self.namespace: str | None = None
         self.agent: str | None = None
         self.session: str | None = None
@@ -38,6 +39,7 @@ class Place:
 
 _PLACES = (
     ("store", "PATH", "The memory: a .gitmem, a bare repository, or the folder with .gitmem in it."),
+    ("branch", "NAME", "The branch; `main` when none is named."),
     ("namespace", "NAME", "The namespace; `default` when none is named."),
     ("agent", "NAME", "Who writes; git's user.name or the login when none is named."),
     ("session", "ID", "The session that a write belongs to."),
@@ -45,7 +47,7 @@ _PLACES = (
 
 
 def places_options(*, environment: bool = False) -> list[click.Parameter]:
-    """The four options that say where and who; those before a command's name also look at the environment."""
+    """The options that say where and who; those before a command's name also look at the environment."""
     return [
         click.Option(
             [f"--{name}", *(["-n"] if name == "namespace" else [])],

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from gitmem.reader import Reader
 
 
+MAIN = "main"
+
+
 class Person(NamedTuple):
     """Who sits at this command line: the agent's name, and the committer's name and email."""
 
@@ -29,7 +32,9 @@ def reading(place: Place) -> Memory:
     """The memory, to read from. NotAMemoryError if there is none."""
     from gitmem.memory import Memory
 
-    return Memory.open(place.store, namespace=place.namespace or DEFAULT_NAMESPACE, create=False)
+    return Memory.open(
+        place.store, namespace=place.namespace or DEFAULT_NAMESPACE, branch=place.branch or MAIN, create=False
+    )
 
 
 def glance(place: Place) -> Reader:
@@ -42,7 +47,7 @@ def glance(place: Place) -> Reader:
     from gitmem.vault import Vault
 
     vault = Vault(Repository(locate(place.store)), clock=lambda: datetime.now(UTC), committer=None)
-    return Reader(vault, vault.head("main"), now=vault.clock)
+    return Reader(vault, vault.head(place.branch or MAIN), now=vault.clock)
 
 
 def writing(place: Place, *, create: bool = True) -> Memory:
@@ -59,6 +64,7 @@ def writing(place: Place, *, create: bool = True) -> Memory:
         agent=person.agent,
         session=place.session,
         namespace=place.namespace or DEFAULT_NAMESPACE,
+        branch=place.branch or MAIN,
         committer=person.committer,
         create=create,
     )

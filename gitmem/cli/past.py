@@ -136,7 +136,7 @@ def diff(place: Place, as_json: bool, before: str, after: str | None, pattern: s
 
 def _is_revision(memory: Memory, text: str) -> bool:
     try:
-        memory.resolve(text)
+        memory.revision(text)
     except UnknownRevisionError:
         return False
     return True

@@ -1,0 +1,134 @@
+"""A person settles what a merge could not: by the winner, the other side, the base, or a value of their own.
+
+Knows records and the value they speak of; does not know who may settle.
+Law: the record goes in the same commit as the value changes, so a conflict is open or settled, never half. What was
+written since the merge stays: the choice is merged with it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gitmem import trees
+from gitmem.branches.records import NAMESPACE, Record, read_record
+from gitmem.codec import equal
+from gitmem.entries import ABSENT, UNSET
+from gitmem.errors import ConflictError, InvalidValueError, MissingKeyError
+from gitmem.merge import merge
+from gitmem.patches import PatchFailed, json_patch
+from gitmem.reader import Reader
+from gitmem.reconcile import Origin, refused
+from gitmem.stage import Stage, Step
+from gitmem.trees import KeyId
+
+CHOICES = ("winner", "other", "base")
+
+
+def conflicts(reader: Reader) -> list[Record]:
+    """The conflicts that are open, by namespace, key and pointer; what is no record is passed over."""
+    found = [
+        read_record(id, reader.retrieve(NAMESPACE, id)) for id in reader.list(NAMESPACE)
+    ]
+    return sorted(
+        (one for one in found if one is not None), key=lambda one: (one.namespace or "", one.key, one.pointer, one.id)
+    )
+
+
+def resolve(namespace: str, what: str, take: str, value: Any = UNSET) -> Step:
+    """Settle the conflict of this id, or every conflict of this key of the namespace.
+
+    `take` is winner, other or base; with `value` that is taken instead. MissingKeyError if there is no such conflict;
+    MergeConflictError if what was written since contradicts the choice.
+    """
+
+    def step(stage: Stage) -> None:
+        found = _meant(stage.reader, namespace, what)
+        if not found:
+            raise MissingKeyError(
+                f"there is no open conflict {what!r}, nor one of a key of that name in namespace {namespace!r}",
+                hint="`gitmem conflicts` lists those that are open",
+                namespace=NAMESPACE,
+                key=what,
+            )
+        for record in found:
+            wanted = _wanted(record, take) if value is UNSET else value
+            if value is not UNSET or take != CHOICES[0]:
+                _put(stage, record, wanted)
+            stage.remove("resolve", NAMESPACE, record.id)
+
+    return step
+
+
+def _meant(reader: Reader, namespace: str, what: str) -> list[Record]:
+    records = conflicts(reader)
+    return [one for one in records if one.id == what] or [
+        one for one in records if one.key == what and one.namespace in (namespace, None)
+    ]
+
+
+def _wanted(record: Record, take: str) -> Any:
+    if take == "winner":
+        return record.sides[0].value
+    if record.problem is not None:
+        raise InvalidValueError(
+            f"conflict {record.id} has no {take}: the value of key {record.key!r} came alone",
+            hint="take the winner to keep it, or give the value that it should have",
+            pointer="",
+            reason=f"no {take}",
+        )
+    return record.base if take == "base" else record.sides[1].value
+
+
+def _put(stage: Stage, record: Record, wanted: Any) -> None:
+    """Stage the key's value with what is wanted at the place, merged with what was written since."""
+    if record.namespace is None:
+        raise ConflictError(
+            f"{record.key} is no key: it is not settled by taking a side",
+            hint="edit it (`gitmem rules`, `gitmem contract`, or git), then resolve with --take winner",
+            namespace=NAMESPACE,
+            key=record.id,
+        )
+    where = (record.namespace, record.key)
+    then = _then(stage.reader, record, where)
+    patched = _patched(record, then.value, wanted)
+    current = stage.value(*where)
+    rules = stage.reader.vault.policy(stage.reader.snapshot.root).rules_for(*where)
+    merged = merge(then.value, current, patched, () if equal(then.value, current) else rules)
+    if merged.conflicts:
+        raise refused(stage, where, then, merged.conflicts)
+    if merged.value is not ABSENT:
+        stage.put("resolve", *where, merged.value, expires=stage.expires(*where))
+    elif stage.present(*where):
+        stage.remove("resolve", *where)
+
+
+def _then(reader: Reader, record: Record, where: KeyId) -> Origin:
+    """The key as it was in the commit that made the record."""
+    vault = reader.vault
+    made = reader.token(NAMESPACE, record.id)
+    assert made is not None, "a record that is read has a version"
+    tree = vault.objects.commit(made.revision).tree
+    blob = trees.lookup(vault.objects, tree, *where)
+    value = ABSENT if blob is None else vault.value(blob, *where, tree)
+    token = vault.index.token(made.revision, *where)
+    return Origin(None if token is None else token.revision, value, None)
+
+
+def _patched(record: Record, value: Any, wanted: Any) -> Any:
+    """The value with what is wanted in the winner's place."""
+    if not record.pointer:
+        return wanted
+    held = record.sides[0].value
+    if held is ABSENT and wanted is ABSENT:
+        return value
+    operation = "add" if held is ABSENT else "remove" if wanted is ABSENT else "replace"
+    change = {"op": operation, "path": record.pointer, **({} if wanted is ABSENT else {"value": wanted})}
+    try:
+        return json_patch(value, [change])
+    except PatchFailed as failure:
+        raise ConflictError(
+            f"conflict {record.id} speaks of {record.pointer} in key {record.key!r}, which is not there: {failure}",
+            hint="store the value that the key should have, then resolve with --take winner",
+            namespace=record.namespace or "",
+            key=record.key,
+        ) from None

@@ -1,0 +1,94 @@
+"""Who wins where nothing settles, and what came in that this memory would not have taken.
+
+Knows the last version of each key on both sides, through the index; does not know how values are merged.
+Law: the later author time wins, then the larger commit id; never who merges, where, or when.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from gitmem.branches import records
+from gitmem.branches.records import Author, Record, record_id, side
+from gitmem.contracts import problems
+from gitmem.entries import ABSENT
+from gitmem.errors import CorruptValueError, InvalidKeyError
+from gitmem.keys import check_key, check_namespace
+from gitmem.objects import Oid
+from gitmem.policy import Policy
+from gitmem.trees import KeyId
+from gitmem.vault import Vault
+
+
+class Verdicts:
+    """The authors of the last versions on the lower and the higher side."""
+
+    def __init__(self, vault: Vault, low: Sequence[Oid], high: Sequence[Oid]) -> None:
+        """`low` and `high` are the commits whose history is each side's past."""
+        self._vault = vault
+        self._sides = (low, high)
+        self._authors: dict[KeyId, tuple[Author, Author]] = {}
+        one, other = (max(self._author(head) for head in heads) for heads in self._sides)
+        self.heads: tuple[Author, Author] = (one, other)
+
+    def newer_head(self) -> int:
+        """0 or 1: the side that wins where a place has no version of its own, as gitmem.toml has none."""
+        return int(self.heads[1] > self.heads[0])
+
+    def read(self, keys: Iterable[KeyId]) -> None:
+        """Look up the last versions of many keys at once."""
+        spaces: dict[str, list[str]] = {}
+        for namespace, key in keys:
+            spaces.setdefault(namespace, []).append(key)
+        for namespace, names in spaces.items():
+            one, other = (self._last(heads, namespace, names) for heads in self._sides)
+            self._authors.update(((namespace, name), (one[name], other[name])) for name in names)
+
+    def of(self, key: KeyId) -> tuple[Author, Author]:
+        """Who wrote the key last on each side."""
+        if key not in self._authors:
+            self.read([key])
+        return self._authors[key]
+
+    def of_value(self, key: KeyId, blob: Oid, root: Oid, policy: Policy) -> Record | None:
+        """A record if this value breaks a rule of keys, values or contracts, and nobody was told of it yet."""
+        found = self._problem(key, blob, root, policy)
+        if found is None:
+            return None
+        value, problem = found
+        id = record_id(*key, "", None, None, blob)
+        if any(self._recorded(head, id) for heads in self._sides for head in heads):
+            return None
+        return Record(id, *key, "", ABSENT, (side(value, max(self.of(key))),), problem)
+
+    def _problem(self, key: KeyId, blob: Oid, root: Oid, policy: Policy) -> tuple[object, str] | None:
+        """The value and the kind of rule that it breaks."""
+        try:
+            check_namespace(key[0])
+            check_key(key[1])
+        except InvalidKeyError:
+            return ABSENT, "key"
+        try:
+            value = self._vault.value(blob, *key, root)
+        except CorruptValueError:
+            return ABSENT, "value"
+        contracts = policy.contracts_for(*key)
+        return (value, "contract") if contracts and problems(contracts, value) else None
+
+    def _recorded(self, head: Oid, id: str) -> bool:
+        """Whether a record of this id was ever made in the history of this commit."""
+        return self._vault.index.token(head, records.NAMESPACE, id) is not None
+
+    def _last(self, heads: Sequence[Oid], namespace: str, names: list[str]) -> dict[str, Author]:
+        found: dict[str, Author] = {}
+        for head in heads:
+            for name, row in self._vault.index.tokens(head, namespace, names).items():
+                author = self._author(row.revision)
+                found[name] = max(author, found.get(name, author))
+        missing = {name: self._author(heads[0]) for name in names if name not in found}
+        return found | missing
+
+    def _author(self, revision: Oid) -> Author:
+        self._vault.index.catch_up(revision)
+        facts = self._vault.index.facts(revision)
+        return Author(facts.time, revision, facts.agent)

@@ -1,0 +1,156 @@
+"""The commands about branches and what their merges left open: branch, merge, conflicts, resolve.
+
+Knows what is typed and what is printed; a merge is `Memory.merge`'s.
+Law: a merge that recorded conflicts exits with 4, as a write that met one does: somebody has to look.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from gitmem.cli import values
+from gitmem.cli.command import Place, verb
+from gitmem.cli.failures import Misused
+from gitmem.cli.opening import MAIN, reading, writing
+from gitmem.cli.output import compact, counted, hint, line, short, write, write_json, write_table
+from gitmem.cli.writes import tell_versions
+from gitmem.entries import ABSENT
+
+if TYPE_CHECKING:
+    from gitmem.branches import Merge, Record, Side
+
+CONFLICT = 4
+_TAKES = ("winner", "other", "base")
+_COLOURS = {"new": "green", "updated": "yellow", "deleted": "red", "merged": "cyan", "conflict": "magenta"}
+
+
+@verb("branch")
+@click.argument("name", required=False)
+@click.argument("at", required=False)
+@click.option("--delete", is_flag=True, help="Remove the branch; its commits stay until a gc with nothing to keep them.")
+def branch(place: Place, as_json: bool, name: str | None, at: str | None, delete: bool) -> None:
+    """List the branches, make one, or remove one.
+
+    Without NAME the branches are listed. A new one begins AT a revision, else at the head of the branch in use. Every
+    command works on another branch with --branch.
+    """
+    if delete:
+        if name is None or at is not None:
+            raise Misused("--delete takes the name of one branch", hint="gitmem branch --delete NAME")
+        was = writing(place, create=False).delete_branch(name)
+        write_json({"name": name, "revision": was}) if as_json else write(
+            f"removed branch {line(name)}, which was at {short(was)}"
+        )
+    elif name is None:
+        memory = reading(place)
+        found = memory.branches()
+        if as_json:
+            write_json([{"name": one, "revision": head} for one, head in found.items()])
+        else:
+            used = place.branch or MAIN
+            write_table([("*" if one == used else " ", one, short(head)) for one, head in found.items()])
+    else:
+        made = writing(place).branch(name, at)
+        head = made.snapshot
+        write_json({"name": name, "revision": head}) if as_json else write(f"branch {line(name)} is at {short(head)}")
+
+
+@verb("merge")
+@click.argument("revision", metavar="BRANCH")
+@click.option("--dry-run", is_flag=True, help="Show what would become of each key, and write nothing.")
+@click.pass_context
+def merge(ctx: click.Context, place: Place, as_json: bool, revision: str, dry_run: bool) -> None:
+    """Take a branch, or any revision, into this branch.
+
+    Keys that one side changed are taken; values that both changed are merged member by member, as the rules of
+    gitmem.toml say. What remains in conflict goes to the later writer and is kept in the namespace `conflicts`:
+    `gitmem conflicts` lists it, the exit code is 4.
+    """
+    done = writing(place, create=False).merge(revision, dry_run=dry_run)
+    if as_json:
+        write_json(done.to_json())
+    else:
+        tell_merge(done, dry_run=dry_run)
+    if done.conflicts:
+        ctx.exit(CONFLICT)
+
+
+def tell_merge(done: Merge, *, dry_run: bool) -> None:
+    """Print what a merge did, key by key, or would do."""
+    write_table(
+        [(one.result, one.namespace, one.key) for one in done.keys if one.result != "unchanged"]
+    )
+    counts = Counter(one.result for one in done.keys)
+    parts = ", ".join(f"{count} {result}" for result, count in sorted(counts.items()))
+    if done.before == done.revision:
+        write("already up to date")
+    else:
+        word = "would be " if dry_run else ""
+        how = f"{word}merged" if done.merged else f"{word}fast-forwarded"
+        write(f"{how} to {short(done.revision)}{': ' + parts if parts else ''}")
+    if done.conflicts and not dry_run:
+        hint(f"{counted(len(done.conflicts), 'conflict')} left to a person: `gitmem conflicts`, then `gitmem resolve`")
+
+
+@verb("conflicts")
+def conflicts(place: Place, as_json: bool) -> None:
+    """List what merges left to a person.
+
+    One line for each: its id, the key and the place in the value, what stands there now and who wrote it, and what the
+    other side says.
+    """
+    found = [one for one in reading(place).conflicts() if place.only in (None, one.namespace)]
+    if as_json:
+        write_json([{"id": one.id, **one.to_json()} for one in found])
+        return
+    for one in found:
+        where = f"{line(one.key)}{' ' + line(one.pointer) if one.pointer else ''} in {line(one.namespace or '-')}"
+        write(f"{one.id}  {where}")
+        if one.problem is not None:
+            write(f"  came in from another copy and breaks a {one.problem}'s rule: {_said(one.sides[0])}")
+            continue
+        write(f"  now    {_said(one.sides[0])}")
+        write(f"  other  {_said(one.sides[1])}")
+        write(f"  base   {'absent' if one.base is ABSENT else compact(one.base)}")
+    if found:
+        hint("gitmem resolve ID --take winner|other|base|VALUE")
+    else:
+        hint("there are no open conflicts")
+
+
+def _said(side: Side) -> str:
+    value = "absent" if side.value is ABSENT else compact(side.value)
+    return f"{value}  (by {line(side.agent)}, {line(side.time)}, {short(side.revision)})"
+
+
+@verb("resolve")
+@click.argument("what", metavar="ID|KEY", shell_complete=lambda ctx, _, text: _open_ids(ctx, text))
+@click.option("--take", required=True, metavar="winner|other|base|VALUE", help="What stands there from now on; a VALUE "
+              "is read as `gitmem store` reads one.")  # fmt: skip
+@click.option("--message", "-m", metavar="TEXT", help="The commit's subject: one line.")
+def resolve(place: Place, as_json: bool, what: str, take: str, message: str | None) -> None:
+    """Settle a conflict.
+
+    By its id, or all conflicts of a key. The choice is for the place in conflict; what was written since stays. The
+    record is deleted in the same commit, and the conflict does not come back.
+    """
+    memory = writing(place, create=False)
+    if take in _TAKES:
+        done = memory.resolve(what, take, message=message)
+    else:
+        done = memory.resolve(what, value=values.parse(take), message=message)
+    tell_versions(done, as_json, {"deleted": "settled"}, nothing="nothing changed")
+
+
+def _open_ids(ctx: click.Context, text: str) -> list[Any]:
+    """For a shell's completion: the ids of open conflicts."""
+    from gitmem.errors import GitmemError
+
+    try:
+        found: list[Record] = reading(ctx.ensure_object(Place)).conflicts()
+    except GitmemError:
+        return []
+    return [one.id for one in found if one.id.startswith(text)]
