@@ -6,6 +6,7 @@
 (The shape is Irmin's: last-write-wins, test-and-set and merge are small functions beside one loop.)
 Knows what was staged and when to try again; does not know verbs' arguments: `Memory` turns those into steps.
 Law: a step may run several times, each time on the newest snapshot; what returned is published, what raised is not.
+Whatever the verb, a new value keeps the contracts of the snapshot on which it is published.
 """
 
 from __future__ import annotations
@@ -15,13 +16,14 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple, TypeVar
 
-from gitmem import trees
+from gitmem import codec, contracts, trees
 from gitmem.editing import edit
 from gitmem.entries import format_time, moment
 from gitmem.errors import ContentionError, WriteIdError
 from gitmem.objects import Commit, Identity, Oid, Writer, hash_object, serialize_commit
 from gitmem.packing import PackWriter
 from gitmem.place import SELF
+from gitmem.policy import Policy
 from gitmem.provenance import Stamp, check_message, compose
 from gitmem.reader import Reader
 from gitmem.stage import Stage, Staged, Step
@@ -81,6 +83,11 @@ class WritePath:
         """The branch that is written."""
         return self._branch
 
+    @property
+    def stamp(self) -> Stamp:
+        """Who writes, and in which session."""
+        return self._stamp
+
     def stage(self) -> Stage:
         """A stage on the newest snapshot, for reading inside a transaction before it is committed."""
         return Stage(self._reader())
@@ -105,13 +112,13 @@ class WritePath:
             after_write(self._repository)
         return outcome
 
-    def rewrite(self, plan: Callable[[Commit], Rewrite | None]) -> Commit | None:
-        """Publish the tree that `plan` makes of the newest commit, signed by gitmem itself; None if it makes none.
+    def rewrite(self, plan: Callable[[Commit], Rewrite | None], stamp: Stamp | None = None) -> Commit | None:
+        """Publish the tree that `plan` makes of the newest commit; None if it makes none.
 
-        For care, which mends what it finds: it also works where gitmem.toml is broken. The plan may run several
-        times; errors as those of `run`.
+        For care, which mends what it finds and is signed by gitmem itself, unless a `stamp` says who it was: it also
+        works where gitmem.toml is broken. The plan may run several times; errors as those of `run`.
         """
-        return self.until_published(lambda: self._rewritten(plan))[0]
+        return self.until_published(lambda: self._rewritten(plan, stamp or Stamp(SELF, None)))[0]
 
     def until_published(self, attempt: Callable[[], T | None]) -> T:
         """Try under the lock until an attempt is no lost race (None); for the floors above, not for callers."""
@@ -130,7 +137,7 @@ class WritePath:
                     age=None,
                 )
 
-    def _rewritten(self, plan: Callable[[Commit], Rewrite | None]) -> tuple[Commit | None] | None:
+    def _rewritten(self, plan: Callable[[Commit], Rewrite | None], stamp: Stamp) -> tuple[Commit | None] | None:
         vault = self._vault
         base = vault.objects.commit(self._repository.head(self._branch))
         wish = plan(base)
@@ -142,7 +149,7 @@ class WritePath:
             if root == base.tree:
                 commit = None
             else:
-                commit = self._commit(writer, root, base.oid, wish.message, Stamp(SELF, None), vault.clock())
+                commit = self._commit(writer, root, base.oid, wish.message, stamp, vault.clock())
                 writer.finish()
         finally:
             if isinstance(writer, PackWriter):
@@ -176,6 +183,7 @@ class WritePath:
         changes = self._changes(stage)
         if not changes and write_id is None:
             return Outcome(reader, None)
+        check_contracts(vault.policy(base.root), changes)
         writer = self._writer(len(changes))
         try:
             commits = self._commits(stage, changes, subject, write_id, writer, now)
@@ -269,6 +277,15 @@ class WritePath:
         name, email = self._vault.committer or (stamp.agent, f"{stamp.agent}@gitmem")
         committer = Identity(name, email, seconds, 0)
         return write_commit(self._vault, writer, root, (parent,), author, committer, message)
+
+
+def check_contracts(policy: Policy, changes: Mapping[KeyId, Change]) -> None:
+    """ContractError if a new value breaks a contract; a value that stays as it is may go on breaking one."""
+    if not policy.contracts:
+        return
+    for where, (before, (body, _)) in changes.items():
+        if body is not None and (bound := policy.contracts_for(*where)) and hash_object("blob", body) != before:
+            contracts.check(bound, *where, codec.decode_trusted(body))
 
 
 def write_commit(

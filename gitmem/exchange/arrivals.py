@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import NamedTuple, TypeAlias
 
-from gitmem import trees
+from gitmem import codec, contracts, trees
 from gitmem.editing import edit
 from gitmem.entries import format_time
 from gitmem.errors import InvalidValueError
@@ -87,6 +87,7 @@ class Arrivals:
         self._form = form
         self._committer = vault.committer or (importer, f"{importer}@gitmem")
         self._start = self._base = vault.head(branch)
+        self.policy = vault.policy(self._start.root)
         self._young = not self._start.commit.parents
         self._past: dict[KeyId, _Past] = {}
         self._limited: set[KeyId] = set()  # what this import gave an expiry
@@ -101,18 +102,25 @@ class Arrivals:
         """How many keys the source leaves expired."""
         return len(self._gone)
 
-    def take(self, heading: Heading, body: bytes | None) -> None:
-        """One state of one key; `body` is None for a deletion. May publish what came before."""
+    def take(self, heading: Heading, body: bytes | None) -> list[str]:
+        """One state of one key; `body` is None for a deletion. May publish what came before.
+
+        A value that breaks a contract, and is not here already, is not taken: then it gives the problems.
+        """
         key = heading.namespace, heading.key
         state = _ABSENT if body is None else State(hash_object("blob", body), heading.expires)
+        now = self._now(key)
+        known = self._was_here(key, state, now, heading)
+        bound = () if body is None or known else self.policy.contracts_for(*key)
+        if bound and body is not None and (problems := contracts.problems(bound, codec.decode_trusted(body))):
+            return problems
         if state.expires is not None and state.expires <= self.now:
             self._gone.add(key)
         else:
             self._gone.discard(key)
-        now = self._now(key)
-        if self._was_here(key, state, now, heading):
+        if known:
             self.unchanged += 1
-            return
+            return []
         group = self._groups[-1] if self._groups else None
         if group is None or not group.takes(heading):
             if len(self._groups) >= CHUNK_COMMITS or self._bytes >= CHUNK_BYTES:
@@ -123,6 +131,7 @@ class Arrivals:
             self._open_pack().add("blob", body, base=now.blob)
             self._bytes += len(body)
         group.states[key] = self._staged[key] = state
+        return []
 
     def finish(self) -> None:
         """Publish the rest, and delete what has expired, as a sweep does."""
@@ -192,6 +201,7 @@ class Arrivals:
         pack = self._open_pack()
         objects.pending.append(pack.read)
         try:
+            self._check(base)
             line = _Line(self, base, pack)
             for group in self._groups:
                 line.add(group)
@@ -215,6 +225,17 @@ class Arrivals:
         self.unchanged += line.unchanged
         self._limited |= line.limited
         return self._base
+
+
+    def _check(self, base: Snapshot) -> None:
+        """ContractError if the chunk breaks a contract that came after its arrivals were taken."""
+        policy = self._vault.policy(base.root)
+        if policy.contracts == self.policy.contracts:
+            return
+        for key, state in ((key, state) for group in self._groups for key, state in group.states.items()):
+            if state.blob is not None and (bound := policy.contracts_for(*key)):
+                contracts.check(bound, *key, self._vault.value(state.blob, *key, base.root))
+        self.policy = policy
 
 
 class _Line:

@@ -20,6 +20,8 @@ from gitmem.transaction import check_target
 if TYPE_CHECKING:
     from gitmem.memory import Memory
 
+_TOLD = 5
+
 
 def import_file(
     memory: Memory, source: Path, *, form: str | None = None, namespace: str | None = None
@@ -29,8 +31,9 @@ def import_file(
     `form` is claude-flow, ruflo, gitmem or folder; without it the content tells. `namespace` is for entries that
     name none (the files of a folder), else it is the memory's own. One commit for each time and source; what the
     history holds already does not come again, so importing twice is importing once.
-    InvalidValueError, and nothing is written, if the source is not whole or of no known form. After a StorageError
-    or a ContentionError, commits that were published stay; import again for the rest.
+    A value that breaks a contract is refused, as one that is no JSON. InvalidValueError, and nothing is written, if the
+    source is not whole or of no known form. After a StorageError, a ContentionError, or a ContractError (a contract
+    came while it was running), commits that were published stay; import again for the rest.
     """
     space = memory.namespace if namespace is None else namespace
     check_target(space, "x")
@@ -54,7 +57,7 @@ def _take_in(memory: Memory, source: Source) -> ImportReport:
     naming = Naming(headings, source.where)
     path = memory.write_path()
     arrivals = Arrivals(memory.vault, path, importer=memory.agent, form=source.form)
-    limit = memory.vault.policy(memory.vault.head(path.branch).root).max_value_bytes
+    limit = arrivals.policy.max_value_bytes
     try:
         for heading in naming.legal():
             if isinstance(heading, Refused):
@@ -62,11 +65,12 @@ def _take_in(memory: Memory, source: Source) -> ImportReport:
                 continue
             try:
                 body = None if heading.operation == DELETED else source.body(heading.place, limit=limit)
+                reason = _breach(arrivals.take(heading, body))
             except Unfit as unfit:
+                reason = str(unfit)
+            if reason:
                 names = shown(f"{heading.namespace}/{heading.key}")
-                refused.append(Refused(f"{source.where(heading.place)}: {names}", str(unfit)))
-                continue
-            arrivals.take(heading, body)
+                refused.append(Refused(f"{source.where(heading.place)}: {names}", reason))
         arrivals.finish()
     finally:
         arrivals.abort()
@@ -80,6 +84,12 @@ def _take_in(memory: Memory, source: Source) -> ImportReport:
         renamed=naming.renamed,
         refused=[(one.where, one.reason) for one in refused],
     )
+
+
+def _breach(problems: list[str]) -> str:
+    """Why a value was not taken, in one line; "" if it was."""
+    more = f"; and {len(problems) - _TOLD} more" if len(problems) > _TOLD else ""
+    return f"it breaks a contract: {'; '.join(problems[:_TOLD])}{more}" if problems else ""
 
 
 def _coming(heading: Heading) -> tuple[int, float, str, str]:
