@@ -34,6 +34,7 @@ imported when they are first used, so `import gitmem` costs nothing.
         objects       all objects of a repository, cached by object id
         packfile      writing pack files, similar objects as deltas
         storedpack    reading a pack from end to end, to copy it or to check it
+        soundness     whether objects are as git wants them; what they point to
         trees         keys <-> tree objects, in both shapes of a directory
         editing       new blobs for some keys -> new trees in their canonical shape
         place         where a memory lies; laying its first stones

@@ -8,27 +8,20 @@ branch reaches. Only ids are kept in memory, some hundred bytes for each object,
 from __future__ import annotations
 
 import os
-import re
 import zlib
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from dulwich.errors import ChecksumMismatch, ObjectFormatException
-from dulwich.objects import ShaFile
-
-from gitmem.gitobject import hash_object, parse_commit, parse_tree
+from gitmem.gitobject import hash_object
 from gitmem.loose import inflate_loose
 from gitmem.objects import EMPTY_TREE, Objects, Oid, TooBig
 from gitmem.packfile import Body, Recent, StoredEntry
 from gitmem.packs import KINDS, Pack, PackDamage, apply_delta
+from gitmem.soundness import Judge, ids_in_tree, points_to
 from gitmem.storedpack import StoredPack
 
 LARGEST = 1 << 28
 _RECENT_BYTES = 32 << 20
-_SHAPES = 500_000
-_IDS = re.compile(rb"\0(.{20})", re.DOTALL)
-_GITLINK = 0o160000
-_NUMBERS = {kind: number for number, kind in KINDS.items()}
 
 
 class Copy(NamedTuple):
@@ -51,13 +44,12 @@ class Stock:
         self.missing: set[Oid] = set()
         self.count = 0
         self._objects = objects
-        self._shapes: set[int] = set()
+        self._judging = Judge()
         self._present: set[Oid] = {EMPTY_TREE}  # which nobody needs to store
         self._take_loose()
         self._take_packs()
         self.missing = {oid for oid in self.missing if not objects.contains(oid)}
         self._present.clear()
-        self._shapes.clear()
 
     def _take_loose(self) -> None:
         loose = list(self._objects.loose_ids())
@@ -111,35 +103,17 @@ class Stock:
         self.count += 1
         if kind == "blob" or (kind == "tree" and self._known(body)):
             return
-        try:
-            ShaFile.from_raw_string(_NUMBERS[kind], body).check()
-        except (ObjectFormatException, ChecksumMismatch, AssertionError, ValueError) as error:
-            self.malformed[oid] = str(error)
+        fault = self._judging.fault(kind, body)
         try:
             self.missing.update(target for target in points_to(oid, kind, body) if target not in self._present)
         except ValueError as error:
-            self.malformed[oid] = str(error)
-        if kind == "tree" and oid not in self.malformed and len(self._shapes) < _SHAPES:
-            self._shapes.add(hash(_IDS.sub(b"\0", body)))
+            fault = str(error)
+        if fault:
+            self.malformed[oid] = fault
 
     def _known(self, body: bytes) -> bool:
-        """Whether a sound tree had these names and modes already, and all that this one points to is there.
-
-        Most trees are another one with a few ids changed; dulwich's check costs five times this look.
-        """
-        return hash(_IDS.sub(b"\0", body)) in self._shapes and self._present.issuperset(_IDS.findall(body))
-
-
-def points_to(oid: Oid, kind: str, body: bytes) -> list[Oid]:
-    """The objects that this one needs; ValueError if it does not parse."""
-    if kind == "tree":
-        return [child for mode, child in parse_tree(body).values() if mode != _GITLINK]
-    if kind == "commit":
-        commit = parse_commit(oid, body)
-        return [commit.tree, *commit.parents]
-    if kind == "tag":
-        return [bytes.fromhex(body[7:47].decode("ascii"))]
-    return []
+        """Whether there is nothing to look for in a tree: known names, and all that it points to is there."""
+        return self._judging.knows(body) and self._present.issuperset(ids_in_tree(body))
 
 
 def bodies(path: str, entries: Iterator[StoredEntry], objects: Objects) -> Iterator[tuple[StoredEntry, Body | str]]:

@@ -38,6 +38,7 @@ FLOORS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "objects",
             "packfile",
             "storedpack",
+            "soundness",
             "trees",
             "editing",
             "place",
