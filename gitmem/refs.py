@@ -11,6 +11,7 @@ import errno
 import os
 import re
 import time
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 
@@ -151,7 +152,7 @@ class Refs:
         try:
             copied = False
             try:
-                self._write_draft(draft, new, durable)
+                self._write_draft(draft, new.hex().encode() + b"\n", durable)
                 copied = self._take(draft, lock, locked, wait)
                 if self.read(name) != expected:
                     return False
@@ -175,11 +176,11 @@ class Refs:
         try:
             copied = False
             try:
-                self._write_draft(draft, expected, False)
+                self._write_draft(draft, expected.hex().encode() + b"\n", False)
                 copied = self._take(draft, lock, locked, wait)
                 if self.read(name) != expected:
                     return False
-                self._unpack(name, draft, locked, durable, wait)  # first: else the old value would show through
+                self._unpack(name, locked, durable, wait)  # first: else the old value would show through
                 discard(path)
             finally:
                 if copied or _same(draft, lock):
@@ -191,29 +192,51 @@ class Refs:
             raise storage_error(error, path) from error
         return True
 
-    def _unpack(self, name: str, draft: str, locked: bool, durable: bool, wait: float) -> None:
+    def _unpack(self, name: str, locked: bool, durable: bool, wait: float) -> None:
         """Take a ref out of packed-refs, under git's lock of that file."""
-        if name not in self._packed():
-            return
-        path = os.path.join(self._git_dir, "packed-refs")
-        lock, new = path + ".lock", draft + "-packed"
-        copied = False
+
+        def without(content: bytes) -> bytes:
+            kept, peeled = [], False  # a line ^… belongs to the ref above it
+            for line in content.splitlines(keepends=True):
+                peeled = line[41:].rstrip(b"\n") == name.encode() or (peeled and line.startswith(b"^"))
+                if not peeled:
+                    kept.append(line)
+            return b"".join(kept)
+
+        if name in self._packed():
+            self.rewrite("packed-refs", without, locked=locked, durable=durable, wait=wait)
+
+    def rewrite(
+        self, name: str, edit: Callable[[bytes], bytes], *, locked: bool, durable: bool, wait: float = WAIT
+    ) -> None:
+        """Give one of git's own files (config, packed-refs) the content that `edit` makes of it, under git's lock
+        of that file. What `edit` raises leaves the file as it was. Otherwise as `swap`.
+        """
+        path = os.path.join(self._git_dir, name)
+        lock = path + ".lock"
+        draft = os.path.join(self._local, (_DRAFT if locked else _FREE) + os.urandom(8).hex())
+        new = draft + "-new"
         try:
-            copied = self._take(draft, lock, locked, wait)
-            with open(path, "rb") as old, open(new, "wb") as file:
-                peeled = False  # a line ^… belongs to the ref above it
-                for line in old:
-                    peeled = line[41:].rstrip(b"\n") == name.encode() or (peeled and line.startswith(b"^"))
-                    if not peeled:
-                        file.write(line)
-                file.flush()
-                if durable:
-                    os.fsync(file.fileno())
-            os.rename(new, path)
-        finally:
-            discard(new)
-            if copied or _same(draft, lock):
-                discard(lock)
+            copied = False
+            try:
+                self._write_draft(draft, b"\n", False)
+                copied = self._take(draft, lock, locked, wait)
+                with open(path, "rb") as old, open(new, "wb") as file:
+                    os.chmod(new, os.fstat(old.fileno()).st_mode & 0o7777)
+                    file.write(edit(old.read()))
+                    file.flush()
+                    if durable:
+                        os.fsync(file.fileno())
+                os.rename(new, path)
+            finally:
+                discard(new)
+                if copied or _same(draft, lock):
+                    discard(lock)
+                discard(draft)
+            if durable:
+                sync_path(self._git_dir)
+        except OSError as error:
+            raise storage_error(error, path) from error
 
     def _followed(self, name: str) -> str:
         """The ref that a symbolic one points to in the end: that is the one to move."""
@@ -234,7 +257,7 @@ class Refs:
             name = _target(content, path)
         return name
 
-    def _write_draft(self, draft: str, new: Oid, durable: bool) -> None:
+    def _write_draft(self, draft: str, content: bytes, durable: bool) -> None:
         for attempt in (1, 2):
             try:
                 descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
@@ -244,7 +267,7 @@ class Refs:
                     raise
                 os.makedirs(self._local, mode=0o700, exist_ok=True)
         try:
-            os.write(descriptor, new.hex().encode() + b"\n")
+            os.write(descriptor, content)
             if durable:
                 os.fsync(descriptor)
         finally:

@@ -7,6 +7,7 @@ is enough.
 
 from __future__ import annotations
 
+import itertools
 import os
 import sys
 import threading
@@ -122,7 +123,9 @@ def clear(one: Abandoned) -> None:
 
 
 def _linked(git_dir: str, drafts: dict[tuple[int, int], str]) -> Iterator[tuple[str, str]]:
-    for folder, _, files in os.walk(os.path.join(git_dir, "refs")):
+    """The lock files that are links of these drafts: of refs, and of git's own files beside them."""
+    beside = [(git_dir, [], _names(git_dir))]
+    for folder, _, files in itertools.chain(beside, os.walk(os.path.join(git_dir, "refs"))):
         for name in files:
             if name.endswith(".lock"):
                 path = os.path.join(folder, name)
