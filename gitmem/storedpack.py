@@ -47,6 +47,18 @@ class StoredPack:
 
     def entries(self) -> Iterator[StoredEntry]:
         """Every object as it is stored, by offset; nothing is inflated."""
+        for place, offset, stored in self._slices():
+            try:
+                yield self._entry(self._oid(place), offset, stored)
+            except IndexError:
+                raise PackDamage(f"{self._path}: cut short at {offset}") from None
+
+    def stored(self) -> Iterator[tuple[Oid, bytes]]:
+        """Every object's id, and its bytes as they lie there, head and all, by offset."""
+        return ((self._oid(place), stored) for place, _, stored in self._slices())
+
+    def _slices(self) -> Iterator[tuple[int, int, bytes]]:
+        """Each object's place in the index, its offset, and its bytes."""
         if os.path.getsize(self._path) < 32:
             raise PackDamage(f"{self._path}: cut short")
         with open(self._path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as pack:
@@ -56,10 +68,7 @@ class StoredPack:
                 last = number == self._count
                 end = len(pack) - 20 if last else self._offsets[self._order[number]]
                 offset = self._offsets[place]
-                try:
-                    yield self._entry(self._oid(place), offset, pack[offset:end])
-                except IndexError:
-                    raise PackDamage(f"{self._path}: cut short at {offset}") from None
+                yield place, offset, pack[offset:end]
 
     def check(self) -> None:
         """Read every object back and compare it with its id. PackDamage at the first that differs."""
