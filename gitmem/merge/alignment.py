@@ -1,128 +1,194 @@
 """Which elements of two sequences are the same: the longest common subsequence of their marks.
 
 Knows marks, which it only hashes and compares. Does not know what they stand for.
-Law: `common` is a pure function of the two sequences. It pairs their common beginning, then their common
-end; in between, of all longest common subsequences, it pairs the one whose positions (in the base, then in
-the side) come first. So every implementation that is exact finds the same one.
+Law: of all longest common subsequences, `common` finds the one whose positions in the base, then in the side,
+come first. So every implementation that is exact finds the same one; and a side that only inserted is
+aligned as before when another's insertions are in it too, whatever was inserted.
 
-Two engines, one answer. Where few positions match, chains of matches are counted (Hunt and Szymanski).
-Where the same marks come again and again, rows of the usual table are kept as the bits of one integer each
-(Hyyrö's form of the bit-parallel algorithm). A table of more than _TABLE bits is not begun: nothing is
-common there.
+Two engines, one answer. Few differences: how far one comes from the end with each number of differences, on
+each diagonal (Myers). Many: the usual table, a row of it being the bits of one integer (Hyyrö). Both answer
+how much is in common behind a point; then one walk from the beginning takes each match that costs nothing.
+A table of more than _TABLE bits is not begun: then nothing more is common.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
+from bisect import bisect_left
 from collections.abc import Hashable, Sequence
 from math import isqrt
+from typing import TypeAlias
 
-_FEW = 8  # matches for each element, on the average
-_TABLE = 2**36
+_TABLE = 2**34
+_OFTEN = 32  # marks that occur more often have their bits kept
 
-_Rows = list[tuple[int, list[int]]]  # a position in the base, and the positions in the side that match it
-
-
-def common(base: Sequence[Hashable], side: Sequence[Hashable]) -> list[int]:
-    """For each position in the base, the position in the side that is paired with it; -1 if there is none."""
-    partner = [-1] * len(base)
-    start, short = 0, min(len(base), len(side))
-    while start < short and base[start] == side[start]:
-        partner[start] = start
-        start += 1
-    end = 0
-    while end < short - start and base[-1 - end] == side[-1 - end]:
-        partner[-1 - end] = len(side) - 1 - end
-        end += 1
-    for one, other in _between(base, side, start, len(base) - end, len(side) - end):
-        partner[one] = other
-    return partner
+Marks: TypeAlias = Sequence[Hashable]
+Block: TypeAlias = tuple[int, int, int]  # a position in the base, one in the side, and how many from there on
 
 
-def _between(
-    base: Sequence[Hashable], side: Sequence[Hashable], start: int, base_end: int, side_end: int
-) -> list[tuple[int, int]]:
-    where: dict[Hashable, list[int]] = {}
-    for position in range(start, side_end):
-        where.setdefault(side[position], []).append(position)
-    rows = [(position, where[base[position]]) for position in range(start, base_end) if base[position] in where]
-    if sum(len(matches) for _, matches in rows) <= _FEW * (len(rows) + side_end - start):
-        return _by_chains(rows)
-    if len(rows) * (side_end - start) <= _TABLE:
-        return _by_table(rows, start, side_end)
-    return []
+def common(base: Marks, side: Marks) -> list[Block]:
+    """The stretches that both have, in order. Two of them may touch."""
+    start = _agree(base, 0, side, 0)
+    rest, other = base[start:], side[start:]
+    behind = _by_reach(rest, other)
+    if behind is None:
+        behind = _among_shared(rest, other)
+    blocks = [(start + row, start + column, count) for row, column, count in behind]
+    return [(0, 0, start), *blocks] if start else blocks
 
 
-def _by_chains(rows: _Rows) -> list[tuple[int, int]]:
-    """Each match knows the length of the longest chain that begins with it; then the first chain is followed."""
-    lengths: list[list[int]] = []
-    begins: list[int] = []  # the last position in the side at which a chain of each length begins, negated
-    for _, matches in reversed(rows):
-        row = []
-        for match in matches:
-            behind = bisect_left(begins, -match)
-            begins[behind : behind + 1] = [-match]
-            row.append(behind + 1)
-        lengths.append(row)
-    pairs: list[tuple[int, int]] = []
-    left, last = len(begins), -1
-    for (position, matches), row in zip(rows, reversed(lengths), strict=True):
-        at = bisect_right(matches, last)
-        if left and at < len(matches) and row[at] == left:
-            last, left = matches[at], left - 1
-            pairs.append((position, last))
-    return pairs
+def _among_shared(one: Marks, other: Marks) -> list[Block]:
+    """For many differences: what only one of the two has is left out first."""
+    both = {*one} & {*other}
+    rows = [row for row, mark in enumerate(one) if mark in both]
+    columns = [column for column, mark in enumerate(other) if mark in both]
+    one, other = [one[row] for row in rows], [other[column] for column in columns]
+    blocks = _by_reach(one, other)
+    if blocks is None:
+        blocks = _by_table(one, other) if len(one) * len(other) <= _TABLE else []
+    return _joined([(rows[row + step], columns[at + step]) for row, at, count in blocks for step in range(count)])
 
 
-def _by_table(rows: _Rows, start: int, end: int) -> list[tuple[int, int]]:
-    """The table's rows from the last to the first; bit p of a row stands for the side's position end - 1 - p.
+def _joined(pairs: list[tuple[int, int]]) -> list[Block]:
+    blocks: list[Block] = []
+    row = column = count = 0
+    for pair in pairs:
+        if pair == (row + count, column + count):
+            count += 1
+            continue
+        if count:
+            blocks.append((row, column, count))
+        (row, column), count = pair, 1
+    return [*blocks, (row, column, count)] if count else blocks
 
-    A bit is clear where one more position makes the common subsequence of what follows longer by one. Only
-    each `step`-th row is kept; those between two kept ones are made again on the way forward.
+
+def _agree(one: Marks, row: int, other: Marks, column: int) -> int:
+    """How long both go on alike from there. In growing steps, since slices are compared in C."""
+    length, step, end = 0, 1, min(len(one) - row, len(other) - column)
+    while length < end:
+        if one[row + length : row + length + step] == other[column + length : column + length + step]:
+            length += step
+            step *= 2
+        elif step > 1:
+            step //= 2
+        else:
+            break
+    return min(length, end)
+
+
+def _agree_before(one: Marks, row: int, other: Marks, column: int) -> int:
+    """How long both are alike just before there."""
+    length, step, end = 0, 1, min(row, column)
+    while length < end:
+        step = min(step, end - length)
+        if one[row - length - step : row - length] == other[column - length - step : column - length]:
+            length += step
+            step *= 2
+        elif step > 1:
+            step //= 2
+        else:
+            break
+    return length
+
+
+# --- few differences
+
+
+def _by_reach(one: Marks, other: Marks) -> list[Block] | None:
+    """None if there are too many differences for this way."""
+    reach = _reach(one, other, 16 + isqrt(len(one) + len(other)))
+    if reach is None:
+        return None
+    blocks: list[Block] = []
+    row = column = 0
+    left = len(reach) - 1
+    while row < len(one):
+        if count := _agree(one, row, other, column):
+            blocks.append((row, column, count))
+            row, column = row + count, column + count
+            continue
+        nearest = range(1, min(left, len(other) - column - 1) + 1)
+        ahead = next((steps for steps in nearest if other[column + steps] == one[row]), 0)
+        if ahead and reach[left - ahead].get(row - column - ahead, len(one)) <= row:
+            column, left = column + ahead, left - ahead
+        else:
+            row, left = row + 1, left - 1
+    return blocks
+
+
+def _reach(one: Marks, other: Marks, most: int) -> list[dict[int, int]] | None:
+    """For each number of differences: diagonal -> the first row from which so many suffice to the end.
+
+    The diagonal of a point is its row minus its column. None if `most` differences do not suffice.
     """
-    full = (1 << (end - start)) - 1
-    masks: dict[int, int] = {}
-    for _, matches in rows:
-        if matches[0] not in masks:
-            masks[matches[0]] = _bits(matches, start, end)
-    step = isqrt(len(rows)) + 1
-    kept = {len(rows): full}
-    row = full
-    for number in range(len(rows) - 1, -1, -1):
-        row = _above(row, masks[rows[number][1][0]], full)
-        if number % step == 0:
-            kept[number] = row
-
-    pairs: list[tuple[int, int]] = []
-    left, first = _length(row, end - start), start
-    for block in range(0, len(rows), step):
-        below = min(block + step, len(rows))
-        again = [kept[below]]
-        for number in range(below - 1, block, -1):
-            again.append(_above(again[-1], masks[rows[number][1][0]], full))
-        for number in range(block, below):
-            position, matches = rows[number]
-            under = again.pop()
-            at = bisect_left(matches, first)
-            if left and at < len(matches) and _length(under, end - 1 - matches[at]) == left - 1:
-                first, left = matches[at] + 1, left - 1
-                pairs.append((position, matches[at]))
-    return pairs
+    last = len(one) - len(other)
+    if abs(last) > most:
+        return None
+    found = [{last: len(one) - _agree_before(one, len(one), other, len(other))}]
+    while found[-1].get(0, 1) > 0:
+        count = len(found)
+        if count > most:
+            return None
+        before, now = found[-1], {}
+        for diagonal in range(last - count, last + count + 1, 2):
+            row = min(before.get(diagonal + 1, len(one) + 2) - 1, before.get(diagonal - 1, len(one) + 1))
+            now[diagonal] = row - _agree_before(one, row, other, row - diagonal)
+        found.append(now)
+    return found
 
 
-def _bits(matches: list[int], start: int, end: int) -> int:
-    row = bytearray((end - start + 7) // 8)
-    for match in matches:
-        bit = end - 1 - match
-        row[bit >> 3] |= 1 << (bit & 7)
-    return int.from_bytes(row, "little")
+# --- many differences
 
 
-def _above(row: int, mask: int, full: int) -> int:
-    met = row & mask
-    return ((row + met) | (row - met)) & full
+def _by_table(one: Marks, other: Marks) -> list[Block]:
+    """Row by row from the last; a row's bit p stands for the column `width - 1 - p`.
+
+    A bit is clear where one more column makes what is in common from there on longer by one. Only each
+    `step`-th row is kept; those between two kept ones are made again on the way forward.
+    """
+    width = len(other)
+    where: dict[Hashable, list[int]] = {}
+    for column, mark in enumerate(other):
+        where.setdefault(mark, []).append(column)
+    often = {mark: _bits(columns, width) for mark, columns in where.items() if len(columns) > _OFTEN}
+    full = (1 << width) - 1
+
+    def above(bits: int, row: int) -> int:
+        mark = one[row]
+        met = bits & (often[mark] if mark in often else _bits(where[mark], width))
+        return ((bits + met) | (bits - met)) & full
+
+    step = isqrt(len(one)) + 1
+    kept = {len(one): full}
+    bits = full
+    for row in range(len(one) - 1, -1, -1):
+        bits = above(bits, row)
+        if row % step == 0:
+            kept[row] = bits
+
+    blocks: list[Block] = []
+    left, first = _length(bits, width), 0
+    for begin in range(0, len(one), step):
+        end = min(begin + step, len(one))
+        below = [kept[end]]
+        for row in range(end - 1, begin, -1):
+            below.append(above(below[-1], row))
+        for row in range(begin, end):
+            columns, under = where[one[row]], below.pop()
+            at = bisect_left(columns, first)
+            if at < len(columns) and _length(under, width - 1 - columns[at]) == left - 1:
+                blocks.append((row, columns[at], 1))
+                first, left = columns[at] + 1, left - 1
+    return blocks
 
 
-def _length(row: int, width: int) -> int:
-    """The length of the longest common subsequence within the side's last `width` positions."""
-    return width - (row & ((1 << width) - 1)).bit_count()
+def _bits(columns: list[int], width: int) -> int:
+    bits = bytearray((width + 7) // 8)
+    for column in columns:
+        place = width - 1 - column
+        bits[place >> 3] |= 1 << (place & 7)
+    return int.from_bytes(bits, "little")
+
+
+def _length(bits: int, columns: int) -> int:
+    """How much is in common from the row on, within the last so many columns."""
+    return columns - (bits & ((1 << columns) - 1)).bit_count()

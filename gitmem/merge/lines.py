@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from gitmem.merge.alignment import common
+from gitmem.merge.alignment import Block, common
 
 
 def merged(base: str, ours: str, theirs: str) -> str | None:
@@ -43,9 +43,8 @@ class _Matcher:
         b: Sequence[Any] = "",
         autojunk: bool = True,
     ) -> None:
-        self._partners = common(a, b)
-        self._end = (len(a), len(b), 0)
+        self._blocks = [*common(a, b), (len(a), len(b), 0)]
 
-    def get_matching_blocks(self) -> list[tuple[int, int, int]]:
-        """(position in a, position in b, 1) of each line in common, and the end."""
-        return [(here, there, 1) for here, there in enumerate(self._partners) if there >= 0] + [self._end]
+    def get_matching_blocks(self) -> list[Block]:
+        """(position in a, position in b, how many) of the lines in common, and the end."""
+        return self._blocks

@@ -84,9 +84,12 @@ class Descent:
 
     def _list(self, base: list[Any], ours: list[Any], theirs: list[Any], rules: Rules) -> Any:
         merged: list[Any] = []
-        for sides in sequences.places(base, ours, theirs):
+        for one, mine, other in sequences.places(base, ours, theirs):
+            if mine is other is one:
+                merged.append(one)
+                continue
             self._path.append(len(merged))
-            value = self.settle(*sides, below(rules, len(merged)) if rules else rules)
+            value = self.settle(one, mine, other, below(rules, len(merged)) if rules else rules)
             self._path.pop()
             if value is not ABSENT:
                 merged.append(value)

@@ -42,6 +42,13 @@ def mark(value: Any) -> Hashable:
     return value if type(value) in _AS_IT_IS else (_compact(value),)
 
 
+def marks(values: list[Any]) -> list[Hashable]:
+    """The mark of each."""
+    if {*map(type, values)} <= _AS_IT_IS:
+        return values
+    return [one if type(one) in _AS_IT_IS else (_compact(one),) for one in values]
+
+
 def canonical(value: Any) -> bytes:
     """The bytes by which values are put in an order that no side influences."""
     return codec.encode(value, max_bytes=sys.maxsize)
@@ -59,7 +66,8 @@ def plain(value: Any) -> Any:
         inner = waiting.pop()
         kind = type(inner)
         if kind is list:
-            waiting += inner
+            if not {*map(type, inner)} <= _SCALARS:
+                waiting += inner
         elif kind is dict and {*map(type, inner)} <= _STR_ALONE:
             waiting += inner.values()
         elif kind not in _SCALARS:

@@ -17,60 +17,60 @@ and lie in a side's run like what it inserted.
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 
 from gitmem.members import ABSENT
-from gitmem.merge.alignment import common
+from gitmem.merge.alignment import Marks, common
 from gitmem.merge.runs import Element, united
-from gitmem.merge.sameness import mark
+from gitmem.merge.sameness import mark, marks
 
 IDENTITIES = ("id", "name", "key")
 
 Place: TypeAlias = tuple[Any, Any, Any]  # base, ours, theirs
-_Runs: TypeAlias = list[list[Element]]  # one for each slot
+_Runs: TypeAlias = dict[int, list[Element]]  # by slot; most slots have none
 
 
-def places(base: list[Any], ours: list[Any], theirs: list[Any]) -> list[Place]:
+def places(base: list[Any], ours: list[Any], theirs: list[Any]) -> Iterator[Place]:
     """The places of three lists in the order of the merged one."""
     for member in IDENTITIES:
         sides = [_identified(side, member) for side in (base, ours, theirs)]
         if None not in sides:
             return _by_identity(*sides)  # type: ignore[arg-type]
-    return list(_by_equality(base, ours, theirs))
+    return _by_equality(base, ours, theirs)
 
 
 # --- by equality, then by position
 
 
 def _by_equality(base: list[Any], ours: list[Any], theirs: list[Any]) -> Iterator[Place]:
-    marks = [mark(one) for one in base]
-    our_partners, our_runs = _aligned(base, marks, ours)
-    their_partners, their_runs = _aligned(base, marks, theirs)
-    for slot in range(len(base) + 1):
-        for _, mine, other in united(our_runs[slot], their_runs[slot]):
+    base_marks = marks(base)
+    our_partners, our_runs = _aligned(base, base_marks, ours)
+    their_partners, their_runs = _aligned(base, base_marks, theirs)
+    start = 0
+    for slot in sorted({*our_runs, *their_runs, len(base)}):
+        yield from zip(base[start:slot], our_partners[start:slot], their_partners[start:slot], strict=True)
+        for _, mine, other in united(our_runs.get(slot, []), their_runs.get(slot, [])):
             yield ABSENT, mine, other
-        if slot < len(base):
-            yield base[slot], our_partners[slot], their_partners[slot]
+        start = slot
 
 
-def _aligned(base: list[Any], marks: list[Hashable], side: list[Any]) -> tuple[list[Any], _Runs]:
+def _aligned(base: list[Any], base_marks: Marks, side: list[Any]) -> tuple[list[Any], _Runs]:
     """What became of each element of the base on one side, and the side's runs.
 
     An unchanged element is given as the base's own, so that nobody compares it again.
     """
-    side_marks = [mark(one) for one in side]
-    partners: list[Any] = [ABSENT] * len(base)
-    runs: _Runs = [[] for _ in range(len(base) + 1)]
+    side_marks = marks(side)
+    partners = base[:]
+    runs: _Runs = {}
     start = side_start = 0
-    anchors = [(here, there) for here, there in enumerate(common(marks, side_marks)) if there >= 0]
-    for here, there in [*anchors, (len(base), len(side))]:
+    for here, there, count in [*common(base_marks, side_marks), (len(base), len(side), 0)]:
         if here - start == there - side_start:
             partners[start:here] = side[side_start:there]
         else:
-            runs[start] = list(map(Element, side_marks[side_start:there], side[side_start:there]))
-        if here < len(base):
-            partners[here] = base[here]
-        start, side_start = here + 1, there + 1
+            partners[start:here] = [ABSENT] * (here - start)
+            if there > side_start:
+                runs[start] = list(map(Element, side_marks[side_start:there], side[side_start:there]))
+        start, side_start = here + count, there + count
     return partners, runs
 
 
@@ -87,51 +87,46 @@ def _identified(side: list[Any], member: str) -> dict[Hashable, Any] | None:
     return found if len(found) == len(side) else None
 
 
-class _Side(NamedTuple):
-    elements: dict[Hashable, Any]
-    anchored: set[Hashable]
-    slots: dict[Hashable, int]  # of what is not anchored
+def _by_identity(base: dict[Hashable, Any], ours: dict[Hashable, Any], theirs: dict[Hashable, Any]) -> Iterator[Place]:
+    our_slots, their_slots = _slots(base, ours), _slots(base, theirs)
+    _one_place_each(our_slots, their_slots)
+    for slots, beside in ((our_slots, theirs), (their_slots, ours)):
+        for identity in [*slots]:
+            if identity in base and identity not in beside:  # moved here, removed there: the base's place
+                del slots[identity]
+    our_runs, their_runs = _runs(our_slots, ours), _runs(their_slots, theirs)
+    names = list(base)
+    start = 0
+    for slot in sorted({*our_runs, *their_runs, len(base)}):
+        stay = [name for name in names[start:slot] if name not in our_slots and name not in their_slots]
+        came = [name for name, _, _ in united(our_runs.get(slot, []), their_runs.get(slot, []))]
+        for identity in stay + came:
+            yield base.get(identity, ABSENT), ours.get(identity, ABSENT), theirs.get(identity, ABSENT)
+        start = slot
 
-    def runs(self, count: int) -> _Runs:
-        runs: _Runs = [[] for _ in range(count)]
-        for identity, slot in self.slots.items():
-            runs[slot].append(Element(identity, self.elements[identity]))
-        return runs
 
-
-def _side(base: dict[Hashable, Any], elements: dict[Hashable, Any]) -> _Side:
-    names, side_names = list(base), list(elements)
-    behind = {there: here + 1 for here, there in enumerate(common(names, side_names)) if there >= 0}
-    anchored: set[Hashable] = set()
+def _slots(base: dict[Hashable, Any], side: dict[Hashable, Any]) -> dict[Hashable, int]:
+    """The slot of each identity that the side inserted or moved."""
+    names = list(side)
     slots: dict[Hashable, int] = {}
-    slot = 0
-    for position, identity in enumerate(side_names):
-        if position in behind:
-            slot = behind[position]
-            anchored.add(identity)
-        else:
-            slots[identity] = slot
-    return _Side(elements, anchored, slots)
+    slot = start = 0
+    for here, there, count in [*common(list(base), names), (len(base), len(names), 0)]:
+        slots.update(dict.fromkeys(names[start:there], slot))
+        slot, start = here + count, there + count
+    return slots
 
 
-def _by_identity(base: dict[Hashable, Any], ours: dict[Hashable, Any], theirs: dict[Hashable, Any]) -> list[Place]:
-    one, other = _side(base, ours), _side(base, theirs)
-    for identity in [*one.slots]:
-        if identity in other.slots:  # new on both sides, or moved by both: the earlier of two slots
-            if one.slots[identity] > other.slots[identity]:
-                del one.slots[identity]
-            elif one.slots[identity] < other.slots[identity]:
-                del other.slots[identity]
-    for side, beside in ((one, other), (other, one)):
-        for identity in [*side.slots]:
-            if identity in base and identity not in beside.elements:  # moved here, removed there
-                del side.slots[identity]
-    moved = one.slots.keys() | other.slots.keys()
+def _one_place_each(ours: dict[Hashable, int], theirs: dict[Hashable, int]) -> None:
+    """Of what both sides inserted or moved, the earlier of two slots holds."""
+    for identity in ours.keys() & theirs.keys():
+        if ours[identity] > theirs[identity]:
+            del ours[identity]
+        elif ours[identity] < theirs[identity]:
+            del theirs[identity]
 
-    order: list[Hashable] = []
-    our_runs, their_runs = one.runs(len(base) + 1), other.runs(len(base) + 1)
-    for slot, identity in enumerate([*base, None]):
-        order += [inserted for inserted, _, _ in united(our_runs[slot], their_runs[slot])]
-        if slot < len(base) and identity not in moved:
-            order.append(identity)
-    return [(base.get(each, ABSENT), ours.get(each, ABSENT), theirs.get(each, ABSENT)) for each in order]
+
+def _runs(slots: dict[Hashable, int], side: dict[Hashable, Any]) -> _Runs:
+    runs: _Runs = {}
+    for identity, slot in slots.items():
+        runs.setdefault(slot, []).append(Element(identity, side[identity]))
+    return runs
