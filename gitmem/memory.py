@@ -10,19 +10,25 @@ import os
 from copy import deepcopy
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from gitmem import branches, upkeep
 from gitmem import place as places
-from gitmem.branches import Merge, Record
+from gitmem import upkeep
 from gitmem.entries import UNSET, Version
-from gitmem.errors import InvalidValueError, NotAMemoryError
+from gitmem.errors import InvalidValueError, NotAMemoryError, StorageError
 from gitmem.keys import DEFAULT_NAMESPACE, check_namespace
 from gitmem.packing import GcReport
 from gitmem.provenance import DEFAULT_AGENT, Stamp, check_name
 from gitmem.repository import Repository
 from gitmem.vault import Clock, Vault
 from gitmem.verbs import Verbs
+
+if TYPE_CHECKING:  # merging and meeting are imported where they are used: most programs do neither
+    from gitmem.branches import Merge, Record
+    from gitmem.remotes import Remote
+    from gitmem.settings import Settings
+    from gitmem.sync import Sync
+    from gitmem.transport import Credentials
 
 
 def _utc_now() -> datetime:
@@ -142,6 +148,8 @@ class Memory(Verbs):
 
     def branches(self) -> dict[str, str]:
         """Every branch and the revision of its head, by name."""
+        from gitmem import branches
+
         return {name: oid.hex() for name, oid in branches.listing(self._vault.repository).items()}
 
     def branch(self, name: str, at: str | None = None) -> Memory:
@@ -149,12 +157,16 @@ class Memory(Verbs):
 
         One that is there already at that revision is as good; ConflictError if it is elsewhere.
         """
+        from gitmem import branches
+
         start = self.snapshot if at is None else self.revision(at)
         branches.create(self._vault.repository, name, bytes.fromhex(start))
         return self.bind(branch=name)
 
     def delete_branch(self, name: str) -> str:
         """Remove a branch, whose last revision is returned; never `main`. UnknownRevisionError if there is none."""
+        from gitmem import branches
+
         return branches.remove(self._vault.repository, name).hex()
 
     def merge(self, revision: str, *, dry_run: bool = False) -> Merge:
@@ -164,6 +176,8 @@ class Memory(Verbs):
         record in the namespace `conflicts` keeps both, until `resolve`. The merge commit follows from its two parents
         alone, so it is the same whoever makes it. `dry_run` tells the same and writes nothing.
         """
+        from gitmem import branches
+
         theirs = bytes.fromhex(self.revision(revision))
         if dry_run:
             return branches.told(branches.plan(self._vault, bytes.fromhex(self.snapshot), theirs))
@@ -171,6 +185,8 @@ class Memory(Verbs):
 
     def conflicts(self) -> list[Record]:
         """The conflicts that merges left to a person, by namespace, key and pointer."""
+        from gitmem import branches
+
         return branches.conflicts(self._reader())
 
     def resolve(
@@ -187,8 +203,103 @@ class Memory(Verbs):
         The value is that of the place in conflict. What was written since the merge stays: the choice is merged with
         it, MergeConflictError if they contradict each other. Returns what changed, the record's deletion among it.
         """
+        from gitmem import branches
+
         step = branches.resolve(self._in(namespace), what, take, value if value is UNSET else deepcopy(value))
         return self._deleted(self._run([step], message or f"resolve {what}"))
+
+    # --- what all who share the memory agreed on, and other copies ---
+
+    @property
+    def settings(self) -> Settings:
+        """The merge rules and contracts of gitmem.toml: to list, add, remove and check."""
+        from gitmem.settings import Settings
+
+        return Settings(self._vault, self.write_path())
+
+    def remotes(self) -> list[Remote]:
+        """The other copies that this one knows: name and url."""
+        from gitmem import remotes
+
+        return remotes.remotes(self._vault.repository)
+
+    def add_remote(self, name: str, url: str) -> Remote:
+        """Remember another copy. RemoteError for an url with a password in it, or a name that is taken."""
+        from gitmem import remotes
+
+        return remotes.add(self._vault.repository, name, url)
+
+    def remove_remote(self, name: str) -> None:
+        """Forget another copy, and where it was last seen. RemoteError if there is none of this name."""
+        from gitmem import remotes
+
+        remotes.remove(self._vault.repository, name)
+
+    def sync(
+        self,
+        remote: str | None = None,
+        *,
+        dry_run: bool = False,
+        timeout: float = 60.0,
+        program: str | None = None,
+        credentials: Credentials | None = None,
+    ) -> Sync:
+        """Meet another copy: fetch, merge, push, so that both have one head. `origin`, or the only one, if unnamed.
+
+        Merges as `merge` does; never a force push. `timeout` is in seconds without progress; `program` is "dulwich" or
+        "git" (else what `gitmem.transport` in git's config says); `credentials` gives (user, password) for a URL.
+        RemoteError if it cannot be reached or refuses, or if its history was rewritten; ContentionError if others
+        were quicker there again and again. Whatever is cut off, the next sync completes.
+        """
+        from gitmem.sync import Meeting, chosen
+        from gitmem.transport import connect
+
+        repository = self._vault.repository
+        other = chosen(repository, remote)
+        way = connect(repository, other, program=program, timeout=timeout, credentials=credentials)
+        return Meeting(self._vault, self.write_path(), other, way).run(dry_run=dry_run)
+
+    @classmethod
+    def clone(
+        cls,
+        url: str,
+        path: str | os.PathLike[str],
+        *,
+        remote: str = "origin",
+        branch: str = "main",
+        durability: str = "sync",
+        timeout: float = 60.0,
+        program: str | None = None,
+        credentials: Credentials | None = None,
+        **opening: Any,
+    ) -> Memory:
+        """A new memory at `path` with what the one at `url` holds, which it remembers as `remote`; all or nothing.
+
+        What remains is as for `open`, and for `sync`. StorageError if there is a memory at `path` already.
+        """
+        from functools import partial
+
+        from gitmem.remotes import Remote, check_url
+        from gitmem.sync import begin
+        from gitmem.transport import connect
+
+        where = places.place(path)
+        way = partial(connect, program=program, timeout=timeout, credentials=credentials)
+        other = Remote(remote, check_url(url, name=remote))
+        fill = partial(begin, remote=other, branch=branch, connect=way)
+        made = False
+        try:
+            made = not places.exists(where) and places.create(where, durability=durability, fill=fill)
+        finally:
+            if not made:
+                places.discard_empty(where)
+        if not made:
+            raise StorageError(
+                f"there is a memory at {where.path} already",
+                hint="name another folder, or add a remote there: `gitmem remote add origin URL`",
+                path=str(where.path),
+            )
+        return cls.open(path, branch=branch, create=False, **opening)
 
     def gc(self, *, full: bool = False, auto: bool = False) -> GcReport:
         """Pack the memory, beside readers and writers; `full` into one pack, `auto` only if it is due."""

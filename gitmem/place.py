@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -154,17 +155,18 @@ def is_empty(where: Place) -> bool:
     return exists(where) and not any(path.is_file() for path in (git_dir / "refs/heads").rglob("*"))
 
 
-def create(where: Place, *, durability: str = "sync") -> bool:
+def create(where: Place, *, durability: str = "sync", fill: Callable[[Place], None] | None = None) -> bool:
     """Lay a memory at this place; False if one is there already (the other creator's is as good).
 
-    A bare repository without a branch `main` is taken in as it is. StorageError when the disk refuses.
+    A bare repository without a branch `main` is taken in as it is. `fill` brings what it begins with, before anybody
+    can see it: if that raises, there is no memory. StorageError when the disk refuses.
     """
     try:
         if exists(where):
             made = _adopt(where, durability)
         else:
             _exclude(where.path)
-            made = _build(where, durability)
+            made = _build(where, durability, fill)
         for folder in (where.derived, where.local):
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as error:
@@ -172,7 +174,15 @@ def create(where: Place, *, durability: str = "sync") -> bool:
     return made
 
 
-def _build(where: Place, durability: str) -> bool:
+def discard_empty(where: Place) -> None:
+    """Remove the folder around a memory that did not come about, if there is nothing in it."""
+    try:
+        where.path.parent.rmdir()
+    except OSError:
+        pass  # somebody's folder, with something in it
+
+
+def _build(where: Place, durability: str, fill: Callable[[Place], None] | None) -> bool:
     where.path.parent.mkdir(parents=True, exist_ok=True)
     draft = where.path.parent / f"{where.path.name}.new-{os.urandom(6).hex()}"
     git_dir = draft / where.git_dir.relative_to(where.path)
@@ -185,6 +195,8 @@ def _build(where: Place, durability: str) -> bool:
             (draft / own.relative_to(where.path)).mkdir(parents=True, mode=0o700)
         _first_commit(git_dir)
         sync_path(str(git_dir / "refs" / "heads" / "main"))
+        if fill is not None:
+            fill(Place(draft, git_dir, *(draft / own.relative_to(where.path) for own in (where.derived, where.local))))
         try:
             os.rename(draft, where.path)
         except OSError:

@@ -72,7 +72,7 @@ def plan(vault: Vault, ours: Oid, theirs: Oid) -> Plan:
         index.catch_up(head)
     draft = Draft()
     if ours == theirs or index.is_ancestor(theirs, ours):
-        return Plan(ours, theirs, ours, draft)
+        return Plan(ours, theirs, ours, draft, _outcomes(vault, theirs, ours))
     with draft.readable(vault.objects):
         if index.is_ancestor(ours, theirs):
             return _forward(vault, draft, ours, theirs)
@@ -88,15 +88,14 @@ def plan(vault: Vault, ours: Oid, theirs: Oid) -> Plan:
 
 def _forward(vault: Vault, draft: Draft, ours: Oid, theirs: Oid) -> Plan:
     """Theirs comes after ours: it is the next head, with a commit on top if values came that need a person."""
-    before, after = vault.objects.commit(ours), vault.objects.commit(theirs)
-    differences = trees.changed(vault.objects, before.tree, after.tree)
-    outcomes = {key: Outcome(old, old, new, new, "taken") for key, (old, new) in differences.items()}
+    after = vault.objects.commit(theirs)
+    outcomes = {key: one._replace(low=one.high, high=one.low) for key, one in _outcomes(vault, ours, theirs).items()}
     policy = vault.policy(after.tree)
     verdicts = Verdicts(vault, [ours], [theirs])
     found = [
-        verdicts.of_value(key, new, after.tree, policy)
-        for key, (_, new) in sorted(differences.items())
-        if new is not None and key[0] != NAMESPACE
+        verdicts.of_value(key, one.result, after.tree, policy)
+        for key, one in sorted(outcomes.items())
+        if one.result is not None and key[0] != NAMESPACE
     ]
     records = {record.id: record for record in found if record is not None}
     if not records:
@@ -106,6 +105,14 @@ def _forward(vault: Vault, draft: Draft, ours: Oid, theirs: Oid) -> Plan:
     message = compose(f"record {len(records)} values of {theirs.hex()} that need a person", [ALGORITHM])
     head = _signed(vault, draft, root, (theirs,), after.committer.time, message)
     return Plan(ours, theirs, head.oid, draft, outcomes, records)
+
+
+def _outcomes(vault: Vault, before: Oid, after: Oid) -> dict[KeyId, Outcome]:
+    """What one line of history did: its end is the lower side and the result."""
+    roots = (vault.objects.commit(oid).tree for oid in (before, after))
+    return {
+        key: Outcome(old, new, old, new, "taken") for key, (old, new) in trees.changed(vault.objects, *roots).items()
+    }
 
 
 def _side(vault: Vault, head: Oid) -> Side:

@@ -16,7 +16,7 @@ from typing import Any
 
 import click
 
-from gitmem.cli.command import SETTINGS, Place, places_options
+from gitmem.cli.command import SETTINGS, Place, places_options, unknown
 
 FAMILIES = {
     "Write": {
@@ -40,11 +40,18 @@ FAMILIES = {
         "blame": ("past:blame", "Show which version last changed each member of a value."),
         "restore": ("past:restore", "Bring an earlier state back, as a new version."),
     },
-    "Branches": {
+    "Merging": {
         "branch": ("branches:branch", "List the branches, make one, or remove one."),
         "merge": ("branches:merge", "Take a branch, or any revision, into this branch."),
         "conflicts": ("branches:conflicts", "List what merges left to a person."),
         "resolve": ("branches:resolve", "Settle a conflict."),
+        "rules": ("rules:rules", "Say how merges settle conflicts."),
+        "contract": ("rules:contract", "Say what values have to look like."),
+    },
+    "Other copies": {
+        "remote": ("copies:remote", "Name other copies of this memory."),
+        "clone": ("copies:clone", "Make a memory with what another copy holds."),
+        "sync": ("copies:sync", "Meet another copy: fetch, merge, push."),
     },
     "Care": {
         "import": ("exchange:import_source", "Take in a store of claude-flow or ruflo, an export, or a folder."),
@@ -56,9 +63,10 @@ FAMILIES = {
 
 _WHERE = {name: place for family in FAMILIES.values() for name, (place, _) in family.items()}
 _SYNONYMS = {
-    "add": "create", "changes": "diff", "del": "delete", "fsck": "doctor", "get": "retrieve", "grep": "search",
-    "ls": "list", "put": "store", "query": "search", "read": "retrieve", "remove": "delete", "rm": "delete",
-    "save": "store", "set": "store", "show": "retrieve", "versions": "history", "write": "store",
+    "add": "create", "changes": "diff", "checkout": "branch", "del": "delete", "fetch": "sync", "fsck": "doctor",
+    "get": "retrieve", "grep": "search", "ls": "list", "pull": "sync", "push": "sync", "put": "store",
+    "query": "search", "read": "retrieve", "remove": "delete", "rm": "delete", "save": "store", "set": "store",
+    "show": "retrieve", "switch": "branch", "versions": "history", "write": "store",
 }  # fmt: skip
 
 _EPILOG = """\b
@@ -93,13 +101,7 @@ class Front(click.Group):
         """The command that the arguments begin with; for an unknown one the error names the nearest."""
         if args[0] in _WHERE or ctx.resilient_parsing:
             return super().resolve_command(ctx, args)
-        from difflib import get_close_matches
-
-        from gitmem.cli.failures import Misused
-
-        near = _SYNONYMS.get(args[0].lower()) or next(iter(get_close_matches(args[0], _WHERE, n=1)), None)
-        hint = f"did you mean `gitmem {near}`?" if near else "`gitmem --help` lists the commands"
-        raise Misused(f"there is no command {args[0]!r}", hint=hint, ctx=ctx)
+        raise unknown(args[0], _WHERE, ctx, _SYNONYMS)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The listing by families, from the table alone."""

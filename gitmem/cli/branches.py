@@ -7,6 +7,7 @@ Law: a merge that recorded conflicts exits with 4, as a write that met one does:
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -20,17 +21,16 @@ from gitmem.cli.writes import tell_versions
 from gitmem.entries import ABSENT
 
 if TYPE_CHECKING:
-    from gitmem.branches import Merge, Record, Side
+    from gitmem.branches import KeyResult, Merge, Record, Side
 
 CONFLICT = 4
 _TAKES = ("winner", "other", "base")
-_COLOURS = {"new": "green", "updated": "yellow", "deleted": "red", "merged": "cyan", "conflict": "magenta"}
 
 
 @verb("branch")
 @click.argument("name", required=False)
 @click.argument("at", required=False)
-@click.option("--delete", is_flag=True, help="Remove the branch; its commits stay until a gc with nothing to keep them.")
+@click.option("--delete", is_flag=True, help="Remove the branch; what no other one holds goes with a later gc.")
 def branch(place: Place, as_json: bool, name: str | None, at: str | None, delete: bool) -> None:
     """List the branches, make one, or remove one.
 
@@ -80,19 +80,22 @@ def merge(ctx: click.Context, place: Place, as_json: bool, revision: str, dry_ru
 
 def tell_merge(done: Merge, *, dry_run: bool) -> None:
     """Print what a merge did, key by key, or would do."""
-    write_table(
-        [(one.result, one.namespace, one.key) for one in done.keys if one.result != "unchanged"]
-    )
-    counts = Counter(one.result for one in done.keys)
-    parts = ", ".join(f"{count} {result}" for result, count in sorted(counts.items()))
     if done.before == done.revision:
         write("already up to date")
-    else:
-        word = "would be " if dry_run else ""
-        how = f"{word}merged" if done.merged else f"{word}fast-forwarded"
-        write(f"{how} to {short(done.revision)}{': ' + parts if parts else ''}")
+        return
+    word = f"{'would be ' if dry_run else ''}{'merged' if done.merged else 'fast-forwarded'}"
+    tell_results(done.keys, f"{word} to {short(done.revision)}")
     if done.conflicts and not dry_run:
         hint(f"{counted(len(done.conflicts), 'conflict')} left to a person: `gitmem conflicts`, then `gitmem resolve`")
+
+
+def tell_results(keys: Iterable[KeyResult], heading: str, *, unchanged: str = "unchanged") -> None:
+    """Print a line for each key that became something else here, and how many of each kind there were."""
+    rows = [(one.result, one.namespace, one.key) for one in keys]
+    write_table([row for row in rows if row[0] != "unchanged"])
+    counts = Counter(result for result, _, _ in rows)
+    said = ", ".join(f"{counts[one]} {unchanged if one == 'unchanged' else one}" for one in sorted(counts))
+    write(f"{heading}{': ' + said if said else ''}")
 
 
 @verb("conflicts")
