@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from typing import Any
@@ -25,6 +26,7 @@ from gitmem.policy import (
     dump_policy,
     parse_policy,
 )
+from tests.house.blueprint import PACKAGE
 
 WHOLE = b"""\
 format = 1
@@ -92,6 +94,24 @@ def test_the_tables_of_rules_and_contracts_are_read() -> None:
         Contract("handoff/step1/*", None, '{"type": "object"}'),
         Contract("handoff/**", "team", "false"),
     )
+
+
+def test_the_tables_are_those_of_the_format() -> None:
+    """A second implementation is made from FORMAT.md: the same settings, the same rules, an example that holds."""
+    section = (PACKAGE / "FORMAT.md").read_text("utf-8").split("## 9. ")[1].split("\n## ")[0]
+    (example,) = re.findall(r"^```toml\n(.*?)^```$", section, re.M | re.S)
+    parsed = parse_policy(example.encode())
+    assert (len(parsed.merge_rules), len(parsed.contracts)) == (1, 1)
+    assert dump_policy(parsed.document).decode() == example
+    for name, kind in (("merge", MergeRule), ("contract", Contract)):
+        described = section.split(f"**`[[{name}]]`**")[1].split("|\n\n")[0]
+        assert sorted(re.findall(r"^\| `(\w+)` \|", described, re.M)) == sorted(kind._fields)
+        for setting in re.findall(r"^\| `(\w+)` \| required", described, re.M):
+            rest = {one: text for one, text in parsed.document[name][0].items() if one != setting}
+            with pytest.raises(InvalidPolicyError, match=f"needs {setting}"):
+                dump_policy({"format": 1, name: [rest]})
+    rules = re.findall(r"^\| (`.*`) \|", section.split("| rule | gives |")[1].split("\n\n")[0], re.M)
+    assert re.findall(r"`(\w+)`", " ".join(rules)) == list(RULES)
 
 
 def test_rules_and_contracts_are_read_without_what_applies_them() -> None:
