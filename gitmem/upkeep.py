@@ -102,17 +102,20 @@ def abandoned(git_dir: str, local: str) -> list[Abandoned]:
 
 
 def clear_drafts(repository: Repository) -> int:
-    """Remove what dead writers left in `local/`; how many drafts. Does nothing while the lock cannot be had."""
+    """Remove what dead processes left in `local/`; how many things. Drafts stay while the lock cannot be had."""
+    from gitmem.transport.transit import clear_transits
+
+    cleared = clear_transits(str(repository.local))
     if not repository.locks:
-        return 0
+        return cleared
     try:
         with repository.lock(timeout=_PATIENCE):
             found = abandoned(str(repository.git_dir), str(repository.local))
             for one in found:
                 clear(one)
     except ContentionError:
-        return 0
-    return len(found)
+        return cleared
+    return cleared + len(found)
 
 
 def clear(one: Abandoned) -> None:

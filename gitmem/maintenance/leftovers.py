@@ -17,6 +17,7 @@ from gitmem.errors import ContentionError, StorageError
 from gitmem.locking import exclusive
 from gitmem.maintenance.findings import Chart, aged
 from gitmem.packing import stale_temporaries
+from gitmem.transport.transit import abandoned_transits, clear_transit
 from gitmem.upkeep import Abandoned, abandoned, clear
 
 HOUR = 3600.0
@@ -40,9 +41,15 @@ def examine(chart: Chart) -> None:
 
 
 def _dead_writers(chart: Chart) -> None:
-    """Drafts made under the memory's lock, seen while we hold it: their writers are dead."""
+    """Drafts made under the memory's lock, seen while we hold it: their writers are dead. And what was on its way
+    to or from another copy, under a lock of its own that nobody holds.
+    """
     if not chart.where.local.is_dir() or not os.access(chart.where.local, os.W_OK):
         return
+    for path in abandoned_transits(str(chart.where.local)):
+        message = f"{path} is what a gitmem that was killed was fetching or sending"
+        hint = "`gitmem gc` removes it, as does `gitmem doctor --repair`"
+        chart.note("dead-transit", message, hint, partial(_removed_transit, path))
     try:
         with exclusive(str(chart.where.local / "lock"), timeout=_PATIENCE):
             for one in abandoned(str(chart.where.git_dir), str(chart.where.local)):
@@ -62,6 +69,10 @@ def _dead_writer(chart: Chart, one: Abandoned) -> None:
     else:
         message = f"{one.draft} is the draft of a gitmem that was killed"
         chart.note("dead-draft", message, "`gitmem gc` removes it, as does `gitmem doctor --repair`", remove)
+
+
+def _removed_transit(path: str) -> str:
+    return "removed it" if clear_transit(path) else "it is at work after all"
 
 
 def _lock_files(git_dir: str) -> Iterator[str]:

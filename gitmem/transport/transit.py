@@ -56,18 +56,21 @@ def abandoned_transits(local: str) -> list[str]:
 
 def clear_transits(local: str) -> int:
     """Remove the folders whose processes died; how many."""
-    cleared = 0
-    for path in abandoned_transits(local):
-        with exclusive_or_none(path + ".lock") as free:
-            if free:
-                shutil.rmtree(path, ignore_errors=True)
-                discard(path + ".lock")
-                cleared += 1
+    cleared = sum(clear_transit(path) for path in abandoned_transits(local))
     for name in _names(local):
         path = os.path.join(local, name)
         if name.startswith(PREFIX) and name.endswith(".lock") and _is_old(path):
             discard(path)
     return cleared
+
+
+def clear_transit(path: str) -> bool:
+    """Remove one such folder; False if its process lives after all."""
+    with exclusive_or_none(path + ".lock") as free:
+        if free:
+            shutil.rmtree(path, ignore_errors=True)
+            discard(path + ".lock")
+    return free
 
 
 def _is_old(lock: str) -> bool:
