@@ -59,14 +59,19 @@ class Settings:
         self._path = path
 
     @property
+    def policy(self) -> Policy:
+        """All that gitmem.toml says now. InvalidPolicyError with the line, if it is malformed."""
+        return self._vault.policy(self._vault.head(self._path.branch).root)
+
+    @property
     def rules(self) -> tuple[MergeRule, ...]:
         """The merge rules in their order: at each place the first that fits settles a conflict."""
-        return self._policy().merge_rules
+        return self.policy.merge_rules
 
     @property
     def contracts(self) -> tuple[Contract, ...]:
         """The contracts; a value has to keep all that bind its key."""
-        return self._policy().contracts
+        return self.policy.contracts
 
     def add_rule(
         self,
@@ -130,9 +135,6 @@ class Settings:
         return list(self._breaches())
 
     # --- inside
-
-    def _policy(self) -> Policy:
-        return self._vault.policy(self._vault.head(self._path.branch).root)
 
     def _breaches(self) -> Iterator[Breach]:
         reader = Reader(self._vault, self._vault.head(self._path.branch), now=self._vault.clock)

@@ -67,10 +67,6 @@ def push(git: Git, memory: Memory, tmp_path: Path) -> Callable[[dict[str, bytes]
     return commit
 
 
-def settings(memory: Memory) -> Settings:
-    return Settings(memory.vault, memory.write_path())
-
-
 def toml(git: Git, memory: Memory) -> str:
     return git(memory.path / ".git", "show", "main:gitmem.toml")
 
@@ -80,7 +76,7 @@ def toml(git: Git, memory: Memory) -> str:
 
 def test_rules_are_added_in_order_and_removed_by_number(memory: Memory) -> None:
     """The first that fits a place settles it, so the order is theirs who add."""
-    edited = settings(memory)
+    edited = memory.settings
     assert edited.rules == ()
     assert edited.add_rule("shared/**", "largest", at="/a") == MergeRule("shared/**", None, "/a", "largest")
     edited.add_rule("**", "union", namespace="team")
@@ -98,14 +94,14 @@ def test_rules_are_added_in_order_and_removed_by_number(memory: Memory) -> None:
 def test_what_is_added_is_what_merges_ask_for(memory: Memory, opened: Callable[..., Memory]) -> None:
     """Also in a memory that was open before."""
     other = opened()
-    settings(memory).add_rule("shared/**", "total", at="/count")
+    memory.settings.add_rule("shared/**", "total", at="/count")
     policy = other.vault.policy(other.vault.head("main").root)
     assert policy.rules_for("default", "shared/state") == (Rule("/count", "total"),)
 
 
 def test_a_rule_is_there_once(memory: Memory, git: Git) -> None:
     """A script that sets a memory up may run twice; `first` moves what is there."""
-    edited = settings(memory)
+    edited = memory.settings
     edited.add_rule("a", "largest")
     edited.add_rule("b", "largest")
     before = memory.snapshot
@@ -125,7 +121,7 @@ def test_an_edit_is_an_ordinary_commit(opened: Callable[..., Memory], git: Git) 
     memory = opened(agent="planner", session="s-1", committer=("Ada", "ada@example.org"))
     memory.store("k", 1)
     before = memory.snapshot
-    settings(memory).add_rule("shared/**", "largest", at="/test_coverage")
+    memory.settings.add_rule("shared/**", "largest", at="/test_coverage")
     bare = memory.path / ".git"
     told = git(bare, "log", "-1", "--format=%P|%an <%ae>|%cn <%ce>|%at|%B", "main").strip()
     assert told == (
@@ -142,7 +138,7 @@ def test_an_edit_is_an_ordinary_commit(opened: Callable[..., Memory], git: Git) 
 
 def test_the_subjects_say_what_was_done(memory: Memory, git: Git) -> None:
     """`git log --oneline` is where a person looks first."""
-    edited = settings(memory)
+    edited = memory.settings
     edited.add_rule("a/**", "latest")
     edited.remove_rule(1)
     edited.add_rule("a/**", "latest", at="/x", namespace="team")
@@ -166,13 +162,13 @@ def test_the_subjects_say_what_was_done(memory: Memory, git: Git) -> None:
 def test_what_gitmem_has_not_heard_of_survives_an_edit(memory: Memory, push: Callable[..., None], git: Git) -> None:
     """A setting of tomorrow, a limit that somebody set by hand; what is removed to the last leaves no empty list."""
     push({"gitmem.toml": b'# ours\nformat = 1\nmax_value_bytes = 99\ncolour = "blue"\n[other]\nx = [1, { y = 2 }]\n'})
-    edited = settings(memory)
-    before = edited._policy().document
+    edited = memory.settings
+    before = edited.policy.document
     edited.add_rule("a", "largest")
     edited.add_contract("b", True)
     edited.remove_rule(1)
     edited.remove_contract(1)
-    policy = edited._policy()
+    policy = edited.policy
     assert policy.document == before
     assert policy.max_value_bytes == 99
 
@@ -193,7 +189,7 @@ def test_a_malformed_rule_writes_nothing(memory: Memory, arguments: Any, options
     """One bad line in gitmem.toml shuts everybody out."""
     before = memory.snapshot
     with pytest.raises(kind) as caught:
-        settings(memory).add_rule(*arguments, **options)
+        memory.settings.add_rule(*arguments, **options)
     assert caught.value.hint
     assert memory.snapshot == before
 
@@ -201,7 +197,7 @@ def test_a_malformed_rule_writes_nothing(memory: Memory, arguments: Any, options
 @pytest.mark.parametrize("number", [0, 3, -1, True, "1", None])
 def test_an_unknown_number_is_an_error_with_the_next_step(memory: Memory, number: Any) -> None:
     """Nothing else goes instead."""
-    edited = settings(memory)
+    edited = memory.settings
     with pytest.raises(InvalidValueError, match="there is none"):
         edited.remove_rule(1)
     edited.add_rule("a", "largest")
@@ -216,7 +212,7 @@ def test_an_unknown_number_is_an_error_with_the_next_step(memory: Memory, number
 def test_a_file_that_nobody_could_read_is_not_written(memory: Memory) -> None:
     """A gitmem.toml has its limit, and a schema can be long."""
     before = memory.snapshot
-    edited = settings(memory)
+    edited = memory.settings
     with pytest.raises(GitmemError):
         edited.add_contract("a", {"description": "x" * MAX_BYTES})
     edited.add_contract("a", {"description": "x" * (MAX_BYTES - 1000)})
@@ -256,11 +252,11 @@ def test_an_edit_is_decided_on_fresh_data(opened: Callable[..., Memory], late: b
     memory, other = opened(lock=False), opened(lock=False)
 
     def meanwhile() -> None:
-        settings(other).add_rule("theirs", "latest", first=True)
+        other.settings.add_rule("theirs", "latest", first=True)
         other.store("k", 1)
 
     Settings(memory.vault, Overtaken(memory, meanwhile, late=late)).add_rule("ours", "latest")
-    assert [rule.keys for rule in settings(memory).rules] == ["theirs", "ours"]
+    assert [rule.keys for rule in memory.settings.rules] == ["theirs", "ours"]
     assert memory.retrieve("k") == 1
 
 
@@ -269,16 +265,16 @@ def test_what_is_removed_is_what_was_listed(opened: Callable[..., Memory], late:
     """Another edit may have moved its number to a neighbour; and what is gone already is gone."""
     memory, other = opened(lock=False), opened(lock=False)
     for keys in ("a", "b", "c"):
-        settings(memory).add_rule(keys, "latest")
+        memory.settings.add_rule(keys, "latest")
 
     def removing(others: Callable[[], object]) -> Settings:
         return Settings(memory.vault, Overtaken(memory, others, late=late))
 
-    gone = removing(lambda: settings(other).add_rule("new", "latest", first=True)).remove_rule(2)
+    gone = removing(lambda: other.settings.add_rule("new", "latest", first=True)).remove_rule(2)
     assert gone.keys == "b"
-    assert [rule.keys for rule in settings(memory).rules] == ["new", "a", "c"]
-    assert removing(lambda: settings(other).remove_rule(1)).remove_rule(1).keys == "new"
-    assert [rule.keys for rule in settings(memory).rules] == ["a", "c"]
+    assert [rule.keys for rule in memory.settings.rules] == ["new", "a", "c"]
+    assert removing(lambda: other.settings.remove_rule(1)).remove_rule(1).keys == "new"
+    assert [rule.keys for rule in memory.settings.rules] == ["a", "c"]
 
 
 def test_many_edits_at_once_are_all_there(opened: Callable[..., Memory]) -> None:
@@ -289,14 +285,14 @@ def test_many_edits_at_once_are_all_there(opened: Callable[..., Memory]) -> None
     def add(number: int) -> None:
         start.wait()
         for step in range(4):
-            settings(memories[number]).add_rule(f"{number}/{step}", "latest")
+            memories[number].settings.add_rule(f"{number}/{step}", "latest")
 
     threads = [threading.Thread(target=add, args=(number,)) for number in range(len(memories))]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    found = [rule.keys for rule in settings(memories[0]).rules]
+    found = [rule.keys for rule in memories[0].settings.rules]
     assert sorted(found) == sorted(f"{number}/{step}" for number in range(6) for step in range(4))
     for number in range(6):
         assert [keys for keys in found if keys[0] == str(number)] == [f"{number}/{step}" for step in range(4)]
@@ -307,7 +303,7 @@ def test_many_edits_at_once_are_all_there(opened: Callable[..., Memory]) -> None
 
 def test_contracts_are_added_and_removed(memory: Memory, git: Git) -> None:
     """By a dict, a bool or JSON text; the members of a schema stay in the order that its author chose."""
-    edited = settings(memory)
+    edited = memory.settings
     schema = {"type": "object", "required": ["b", "a"], "description": "l'été"}
     assert edited.add_contract("a/*", schema) == Contract("a/*", None, json.dumps(schema, ensure_ascii=False))
     edited.add_contract("b", ' {"type":\n"object"} ', namespace="team")
@@ -343,7 +339,7 @@ def test_a_malformed_contract_writes_nothing(
     """It would stop every store to the keys that it binds."""
     before = memory.snapshot
     with pytest.raises(kind) as caught:
-        settings(memory).add_contract(keys, schema, **options)
+        memory.settings.add_contract(keys, schema, **options)
     assert caught.value.hint
     assert memory.snapshot == before
 
@@ -374,7 +370,7 @@ def test_no_door_lets_in_what_breaks_a_contract(memory: Memory, door: str) -> No
     """From the next write on; nothing of what the verb would have done is done."""
     memory.store("k", "once it was text")
     memory.store("k", 1)
-    settings(memory).add_contract("k*", NUMBER)
+    memory.settings.add_contract("k*", NUMBER)
     before = memory.snapshot
     with pytest.raises(ContractError) as caught:
         DOORS[door](memory)
@@ -386,7 +382,7 @@ def test_no_door_lets_in_what_breaks_a_contract(memory: Memory, door: str) -> No
 
 def test_what_keeps_its_contract_is_let_in(memory: Memory) -> None:
     """And so is a deletion, another namespace, another key, a value that is wrong only inside the block."""
-    settings(memory).add_contract("k", NUMBER, namespace="team")
+    memory.settings.add_contract("k", NUMBER, namespace="team")
     memory.store("k", "text")
     team = memory.bind(namespace="team")
     team.store("other", "text")
@@ -407,7 +403,7 @@ def test_a_contract_that_comes_during_a_transaction_counts(opened: Callable[...,
     def overtaken() -> None:
         with memory.transaction() as tx:
             tx.store("k", "text")
-            settings(other).add_contract("k", NUMBER)
+            other.settings.add_contract("k", NUMBER)
 
     with pytest.raises(ContractError):
         overtaken()
@@ -417,14 +413,14 @@ def test_a_contract_that_comes_during_a_transaction_counts(opened: Callable[...,
 def test_a_write_id_that_was_there_before_the_contract_returns_its_result(memory: Memory) -> None:
     """The retry writes nothing, so there is nothing to judge."""
     entry = memory.store("k", "text", write_id="w")
-    settings(memory).add_contract("k", NUMBER)
+    memory.settings.add_contract("k", NUMBER)
     assert memory.store("k", "text", write_id="w").revision == entry.revision
 
 
 def test_what_stays_as_it_is_may_go_on_breaking_a_contract(memory: Memory) -> None:
     """Otherwise a lease could not be renewed, nor a neighbour changed in one transaction, until all is mended."""
     memory.store("k", "text")
-    settings(memory).add_contract("**", NUMBER)
+    memory.settings.add_contract("**", NUMBER)
     memory.store("k", "text", ttl=60)
     with memory.transaction() as tx:
         tx.store("k", "text")
@@ -435,7 +431,7 @@ def test_what_stays_as_it_is_may_go_on_breaking_a_contract(memory: Memory) -> No
 def test_a_key_that_had_expired_is_judged_like_a_new_one(memory: Memory, clock: Clock) -> None:
     """The commit that deletes it first is not written either."""
     memory.store("k", "text", ttl=1)
-    settings(memory).add_contract("k", NUMBER)
+    memory.settings.add_contract("k", NUMBER)
     clock.advance(5)
     before = memory.snapshot
     with pytest.raises(ContractError):
@@ -446,11 +442,11 @@ def test_a_key_that_had_expired_is_judged_like_a_new_one(memory: Memory, clock: 
 
 def test_records_of_conflicts_are_not_bound(memory: Memory) -> None:
     """They are written by gitmem alone, and have to be written."""
-    settings(memory).add_contract("**", False)
+    memory.settings.add_contract("**", False)
     path = memory.write_path()
     path.run([store_step(("conflicts", "0123456789abcdef"), b"{}\n", lambda _: None)], message=None)
     assert memory.retrieve("0123456789abcdef", namespace="conflicts") == {}
-    assert settings(memory).broken() == []
+    assert memory.settings.broken() == []
 
 
 def test_without_a_contract_for_it_a_value_is_not_judged(memory: Memory, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -459,7 +455,7 @@ def test_without_a_contract_for_it_a_value_is_not_judged(memory: Memory, monkeyp
 
     monkeypatch.setitem(sys.modules, "jsonschema", None)  # importing it fails
     memory.store("k", "text")
-    settings(memory)._edit("contract", lambda _: [{"keys": "a/**", "schema": "false"}], "contract add a/**", None)
+    memory.settings._edit("contract", lambda _: [{"keys": "a/**", "schema": "false"}], "contract add a/**", None)
     memory.store("k", "more text")
 
 
@@ -482,7 +478,7 @@ def lines(tmp_path: Path) -> Callable[..., Path]:
 
 def test_an_import_refuses_what_breaks_a_contract(memory: Memory, lines: Callable[..., Path]) -> None:
     """Each such version with its reason, the others come in."""
-    settings(memory).add_contract("k", NUMBER)
+    memory.settings.add_contract("k", NUMBER)
     report = import_file(memory, lines(1, "text", 2, {"a": [1]}))
     assert (report.stored, report.entries) == (2, 4)
     assert [reason for _, reason in report.refused] == [
@@ -496,7 +492,7 @@ def test_an_import_does_not_judge_what_is_here_already(memory: Memory, lines: Ca
     """Importing twice is importing once, whatever was agreed on in between."""
     source = lines("text", 1)
     assert import_file(memory, source).stored == 2
-    settings(memory).add_contract("k", NUMBER)
+    memory.settings.add_contract("k", NUMBER)
     report = import_file(memory, source)
     assert (report.unchanged, report.refused) == (2, [])
 
@@ -509,8 +505,8 @@ def test_a_contract_that_comes_during_an_import_counts(
     attempt = arrivals.Arrivals._attempt
 
     def overtaken(self: arrivals.Arrivals, *arguments: Any) -> Any:
-        if not settings(memory).contracts:
-            settings(memory.bind()).add_contract("k", NUMBER)
+        if not memory.settings.contracts:
+            memory.bind().settings.add_contract("k", NUMBER)
         return attempt(self, *arguments)
 
     monkeypatch.setattr(arrivals.Arrivals, "_attempt", overtaken)
@@ -530,7 +526,7 @@ def test_a_hostile_schema_stops_the_keys_that_it_binds_and_no_others(
     memory.store("other", 1)
     with pytest.raises(ContractError, match="circle"):
         memory.store("k", 1)
-    settings(memory).remove_contract(1)
+    memory.settings.remove_contract(1)
     memory.store("k", 1)
 
 
@@ -543,7 +539,7 @@ def test_what_breaks_a_contract_already_is_listed(memory: Memory, clock: Clock) 
         for key, value in {"a/2": "text", "a/1": {"x": []}, "a/3": 3, "b": "text", "a/4": "text"}.items():
             memory.store(key, value, namespace=namespace, ttl=1 if key == "a/4" else None)
     clock.advance(5)
-    edited = settings(memory)
+    edited = memory.settings
     assert edited.broken() == []
     edited.add_contract("a/*", {"not": {"type": "string"}, "properties": {"x": NUMBER}})
     edited.add_contract("a/2", {"maxLength": 1}, namespace="team")
@@ -559,8 +555,8 @@ def test_what_cannot_be_read_keeps_no_contract(memory: Memory, push: Callable[..
     """It must neither stop the list nor be missing from it."""
     memory.store("a", 1)
     push({"default/bad.json": b"{"})
-    settings(memory).add_contract("**", True)
-    (breach,) = settings(memory).broken()
+    memory.settings.add_contract("**", True)
+    (breach,) = memory.settings.broken()
     assert breach.key == "bad"
     assert "cannot be read" in breach.problems[0]
 
@@ -572,12 +568,12 @@ def test_a_malformed_gitmem_toml_is_refused_with_its_line_and_mended(
     memory: Memory, push: Callable[..., None], opened: Callable[..., Memory]
 ) -> None:
     """A misspelt rule from a plain push: every verb says where, the doctor brings the last good one back."""
-    settings(memory).add_rule("a", "largest")
+    memory.settings.add_rule("a", "largest")
     push({"gitmem.toml": b'format = 1\n\n[[merge]]\nkeys = "a"\nrul = "largest"\n'})
     for attempt in (
         lambda: memory.store("k", 1),
-        lambda: settings(memory).rules,
-        lambda: settings(memory).add_rule("b", "latest"),
+        lambda: memory.settings.rules,
+        lambda: memory.settings.add_rule("b", "latest"),
     ):
         with pytest.raises(InvalidPolicyError) as caught:
             attempt()
@@ -585,4 +581,4 @@ def test_a_malformed_gitmem_toml_is_refused_with_its_line_and_mended(
     (finding,) = [one for one in doctor(memory.path, repair=True).findings if one.code == "policy"]
     assert finding.repaired
     assert "line 5" in finding.message
-    assert [rule.keys for rule in settings(opened()).rules] == ["a"]
+    assert [rule.keys for rule in opened().settings.rules] == ["a"]

@@ -21,10 +21,8 @@ from gitmem.entries import ABSENT
 from gitmem.keys import DEFAULT_NAMESPACE
 
 if TYPE_CHECKING:
-    from gitmem.memory import Memory
     from gitmem.merge import Conflict
     from gitmem.policy import Contract, MergeRule
-    from gitmem.settings import Settings
 
 CONFLICT = 4
 _MESSAGE = click.option("--message", "-m", metavar="TEXT", help="The commit's subject: one line.")
@@ -32,12 +30,6 @@ _TIMES = (0, 1)  # the times of the two sides of a test: theirs is the later one
 
 
 Agreed: TypeAlias = "MergeRule | Contract"
-
-
-def _settings(memory: Memory) -> Settings:
-    from gitmem.settings import Settings
-
-    return Settings(memory.vault, memory.write_path())
 
 
 @family("rules")
@@ -64,7 +56,7 @@ def add_rule(
     KEYS is a glob. RULE is latest (whoever wrote later), largest or smallest (numbers, or text), total (a counter: both
     sides' changes are added up) or union (a set: what one side removed stays away). --namespace narrows it to one.
     """
-    settings = _settings(writing(place))
+    settings = writing(place).settings
     before = settings.rules
     made = settings.add_rule(keys, rule, at=at, first=first, namespace=place.only, message=message)
     _told_added(made, before, settings.rules, as_json, "rule")
@@ -76,7 +68,7 @@ def list_rules(place: Place, as_json: bool) -> None:
 
     The columns: number, namespace (- for all), keys, place in the value, rule.
     """
-    found = _settings(reading(place)).rules
+    found = reading(place).settings.rules
     _told_list(found, as_json, "there are no rules: `gitmem rules add KEYS RULE` adds one")
 
 
@@ -88,7 +80,7 @@ def remove_rule(place: Place, as_json: bool, number: int, message: str | None) -
 
     `gitmem rules list` shows the numbers; those behind it move up.
     """
-    gone = _settings(writing(place, create=False)).remove_rule(number, message=message)
+    gone = writing(place, create=False).settings.remove_rule(number, message=message)
     write_json(_as_json(gone, number)) if as_json else write(f"removed rule {number}: {_as_line(gone)}")
 
 
@@ -107,9 +99,7 @@ def try_rules(ctx: click.Context, place: Place, as_json: bool, key: str, base: s
     from gitmem.merge import merge
 
     check_key(key)
-    memory = reading(place)
-    policy = memory.vault.policy(memory.vault.head(memory.write_path().branch).root)
-    bound = policy.rules_for(place.namespace or DEFAULT_NAMESPACE, key)
+    bound = reading(place).settings.policy.rules_for(place.namespace or DEFAULT_NAMESPACE, key)
     value, conflicts = merge(
         _side(base, "--base"), _side(ours, "--ours"), _side(theirs, "--theirs"), bound, _TIMES
     )
@@ -149,7 +139,7 @@ def add_contract(
     if not isinstance(wanted, dict | bool):
         example = """gitmem contract add 'handoff/**' '{"required": ["libraries"]}'"""
         raise Misused("SCHEMA is neither an object nor true or false", hint=f"for example: {example}")
-    settings = _settings(writing(place))
+    settings = writing(place).settings
     before = settings.contracts
     made = settings.add_contract(keys, wanted, namespace=place.only, message=message)
     _told_added(made, before, settings.contracts, as_json, "contract")
@@ -163,7 +153,7 @@ def list_contracts(place: Place, as_json: bool) -> None:
 
     The columns: number, namespace (- for all), keys, schema.
     """
-    found = _settings(reading(place)).contracts
+    found = reading(place).settings.contracts
     _told_list(found, as_json, "there are no contracts: `gitmem contract add KEYS SCHEMA` adds one")
 
 
@@ -175,7 +165,7 @@ def remove_contract(place: Place, as_json: bool, number: int, message: str | Non
 
     `gitmem contract list` shows the numbers; those behind it move up.
     """
-    gone = _settings(writing(place, create=False)).remove_contract(number, message=message)
+    gone = writing(place, create=False).settings.remove_contract(number, message=message)
     write_json(_as_json(gone, number)) if as_json else write(f"removed contract {number}: {_as_line(gone)}")
 
 
@@ -186,7 +176,7 @@ def check_contracts(ctx: click.Context, place: Place, as_json: bool) -> None:
 
     Every problem of every such value, of all namespaces unless one is named. Exits with 1 if there is one.
     """
-    settings = _settings(reading(place))
+    settings = reading(place).settings
     found = [one for one in settings.broken() if place.only in (None, one.namespace)]
     if as_json:
         write_json([one._asdict() for one in found])
