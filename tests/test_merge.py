@@ -436,7 +436,7 @@ def test_a_rule_that_fails_does_not_pass_on_to_the_next_one() -> None:
 
 
 @pytest.mark.parametrize("side", [{"x": 2}, {"x": [2]}, {"x": {"a": 2}}, {}])
-def test_a_function_is_asked_where_both_sides_are_codec.equal(side: Any) -> None:
+def test_a_function_is_asked_where_both_sides_are_equal(side: Any) -> None:
     """A counter wants to hear of both; so does a function that counts."""
     asked: list[Conflict] = []
 
