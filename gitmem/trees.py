@@ -259,12 +259,12 @@ def changed(
     """The keys whose blob differs between two root trees; descends only where tree ids differ.
 
     With `namespace` and `under`: only keys of that namespace, and only those that begin so. A directory that was
-    split or joined gives no difference: each candidate is looked up by its key on both sides.
+    split or joined gives no difference: where there are buckets, each candidate is looked up by its key on both sides.
     """
-    candidates: set[KeyId] = set()
+    found: dict[KeyId, Difference | None] = {}
     if before != after:
-        _compare_roots(objects, before, after, "", candidates, namespace, under)
-    differences = {key: difference(objects, before, after, key) for key in candidates}
+        _compare_roots(objects, before, after, "", found, namespace, under)
+    differences = {key: one or difference(objects, before, after, key) for key, one in found.items()}
     return {key: (old, new) for key, (old, new) in differences.items() if old != new}
 
 
@@ -276,23 +276,27 @@ def difference(objects: Objects, before: Oid | None, after: Oid | None, key: Key
 
 def touched(objects: Objects, before: Oid, after: Oid, namespace: str) -> set[str]:
     """The keys of one namespace whose paths differ between two root trees: a superset of those that changed."""
-    keys: set[str] = set()
+    keys: dict[str, Difference | None] = {}
     old, new = (namespace_nodes(objects, root, namespace) for root in (before, after))
     if old != new:
-        _compare(objects, old[0] if old else None, new[0] if new else None, "", "", keys)
-    return keys
+        _compare(objects, old[0] if old else None, new[0] if new else None, "", "", keys, plain=False)
+    return set(keys)
 
 
-def _sides(
-    objects: Objects, before: Oid | None, after: Oid | None
-) -> Iterator[tuple[bytes, bool, Oid | None, Oid | None]]:
-    """The entries of two nodes that differ: encoded name, whether a directory, id on each side."""
+def differing(old: Tree, new: Tree) -> list[bytes]:
+    """The names whose entries differ between two tree objects."""
+    return [name for name, entry in old.items() if new.get(name) != entry] + [name for name in new if name not in old]
+
+
+def _trees(objects: Objects, before: Oid | None, after: Oid | None) -> tuple[Tree, Tree]:
     old = objects.tree(before) if before is not None else {}
-    new = objects.tree(after) if after is not None else {}
-    for entry in old.keys() | new.keys():
+    return old, objects.tree(after) if after is not None else {}
+
+
+def _sides(old: Tree, new: Tree) -> Iterator[tuple[bytes, bool, Oid | None, Oid | None]]:
+    """The entries of two nodes that differ: encoded name, whether a directory, id on each side."""
+    for entry in differing(old, new):
         mine, theirs = old.get(entry), new.get(entry)
-        if mine == theirs:
-            continue
         for directory in (False, True):
             left = mine[1] if mine and (mine[0] == TREE_MODE) == directory else None
             right = theirs[1] if theirs and (theirs[0] == TREE_MODE) == directory else None
@@ -300,16 +304,23 @@ def _sides(
                 yield entry, directory, left, right
 
 
+def _unsplit(*both: Tree) -> bool:
+    """Whether no bucket lies in these nodes: then a name in them is the only one of its kind."""
+    return all(BUCKET_DIGITS.keys().isdisjoint(tree) for tree in both)
+
+
 def _compare_roots(
     objects: Objects,
     before: Oid | None,
     after: Oid | None,
     trail: str,
-    found: set[KeyId],
+    found: dict[KeyId, Difference | None],
     only: str | None,
     under: str,
 ) -> None:
-    for entry, directory, old, new in _sides(objects, before, after):
+    trees = _trees(objects, before, after)
+    plain = not trail and _unsplit(*trees)
+    for entry, directory, old, new in _sides(*trees):
         if not directory:
             continue
         digit = bucket_digit(entry)
@@ -318,9 +329,9 @@ def _compare_roots(
             continue
         namespace = parse_directory(entry)
         if namespace is not None and digits(namespace).startswith(trail) and only in (None, namespace):
-            keys: set[str] = set()
-            _compare(objects, old, new, "", "", keys, under)
-            found.update((namespace, key) for key in keys)
+            keys: dict[str, Difference | None] = {}
+            _compare(objects, old, new, "", "", keys, under, plain=plain)
+            found.update(((namespace, key), one) for key, one in keys.items())
 
 
 def _compare(
@@ -329,19 +340,33 @@ def _compare(
     after: Oid | None,
     prefix: str,
     trail: str,
-    found: set[str],
+    found: dict[str, Difference | None],
     under: str = "",
+    *,
+    plain: bool,
 ) -> None:
-    for entry, directory, old, new in _sides(objects, before, after):
+    """The keys whose files differ below two nodes; with their blobs where the way there is `plain`: without buckets."""
+    trees = _trees(objects, before, after)
+    plain = plain and _unsplit(*trees)
+    for entry, directory, old, new in _sides(*trees):
         digit = bucket_digit(entry) if directory else None
         if digit is not None:
-            _compare(objects, old, new, prefix, trail + digit, found, under)
+            _compare(objects, old, new, prefix, trail + digit, found, under, plain=False)
             continue
         name = parse_directory(entry) if directory else parse_leaf(entry)
         if name is None or (trail and not digits(name).startswith(trail)):
             continue
         path = prefix + name + "/" * directory
         if directory and (path.startswith(under) or under.startswith(path)):
-            _compare(objects, old, new, path, "", found, under)
+            _compare(objects, old, new, path, "", found, under, plain=plain)
         elif not directory and path.startswith(under) and len(path.encode()) <= MAX_KEY_BYTES:
-            found.add(path)
+            found[path] = _regular(trees, entry) if plain else None
+
+
+def _regular(trees: tuple[Tree, Tree], entry: bytes) -> Difference:
+    """A name's blobs in two nodes; links and other irregular files are no keys."""
+    old, new = (tree.get(entry) for tree in trees)
+    return (
+        old[1] if old is not None and old[0] & _FILE_TYPE == _REGULAR else None,
+        new[1] if new is not None and new[0] & _FILE_TYPE == _REGULAR else None,
+    )

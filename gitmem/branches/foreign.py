@@ -14,7 +14,7 @@ from gitmem.keys import parse_directory, parse_leaf
 from gitmem.layout import bucket_digit
 from gitmem.objects import TREE_MODE, Objects, Oid, Tree, Writer
 from gitmem.place import POLICY_FILE
-from gitmem.trees import EXPIRES, SYSTEM
+from gitmem.trees import EXPIRES, SYSTEM, differing
 
 Path: TypeAlias = tuple[bytes, ...]
 File: TypeAlias = tuple[int, Oid]
@@ -64,10 +64,8 @@ def _differences(
     """The foreign files that differ below two trees: path, and the file on each side."""
     old = objects.tree(before) if before is not None else {}
     new = objects.tree(after) if after is not None else {}
-    for name in old.keys() | new.keys():
+    for name in differing(old, new):
         mine, theirs = old.get(name), new.get(name)
-        if mine == theirs:
-            continue
         below = _below(name, kind)
         folders = [one[1] if one is not None and one[0] == TREE_MODE else None for one in (mine, theirs)]
         files = [one if one is not None and one[0] != TREE_MODE else None for one in (mine, theirs)]
