@@ -173,6 +173,13 @@ def test_what_gitmem_has_not_heard_of_survives_an_edit(memory: Memory, push: Cal
     assert policy.max_value_bytes == 99
 
 
+def test_comments_are_not_lost_for_nothing(memory: Memory, push: Callable[..., None], git: Git) -> None:
+    """They go with the first edit; adding what is there already is none."""
+    push({"gitmem.toml": b"format = 1\n# the coverage\n[[merge]]\nkeys = 'a'\nrule = 'largest'\nat = ''\n"})
+    memory.settings.add_rule("a", "largest")
+    assert "# the coverage" in toml(git, memory)
+
+
 @pytest.mark.parametrize(
     ("arguments", "options", "kind"),
     [
