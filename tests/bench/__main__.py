@@ -38,6 +38,8 @@ ROWS: dict[str, Callable[[Ground], Iterator[Figure]]] = {
     "search": reads.search,
     "history": reads.history,
     "merge-document": merges.document,
+    "merge-trees": merges.trees,
+    "sync-idle": merges.idle,
     "import": crowds.big_import,
     "eight": crowds.eight,
 }

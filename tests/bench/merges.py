@@ -1,17 +1,20 @@
-"""Merging: two sides of one document.
+"""Merging: two sides of one document, two branches, and meeting a copy that has nothing new.
 
-Knows how two agents change one document; does not know how the merge is timed.
-Law: what is compared is the price of having the document at all, one `json.loads` and one canonical `json.dumps`.
+Knows how two agents change one document and two branches; does not know how the merge is timed.
+Law: a document is compared with the price of having it at all, one `json.loads` and one canonical `json.dumps`; a
+plan with what dulwich does for the same three trees; an idle sync with git's own exchange of refs.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import subprocess
+from collections.abc import Iterable, Iterator
 from typing import Any
 
+from gitmem import Memory, branches
 from gitmem.merge import merge
-from tests.bench.ground import Ground
+from tests.bench.ground import Ground, key_of, value_of
 from tests.bench.measure import Figure, compare, race
 from tests.bench.sources import text
 
@@ -83,3 +86,56 @@ def _change(value: dict[str, Any], side: int) -> None:
     lines = value["report"].splitlines(keepends=True)
     lines[30 + 60 * side] = f"rewritten by {side}\n"
     value["report"] = "".join(lines)
+
+
+def trees(ground: Ground) -> Iterator[Figure]:
+    """Planning the merge of two branches that each changed 500 of 10,000 keys: everything but writing it down."""
+    from dulwich.merge import Merger
+    from dulwich.object_store import MemoryObjectStore, OverlayObjectStore
+    from dulwich.repo import Repo
+
+    count, share = ground.size(10_000, 1_000), ground.size(500, 50)
+    memory = Memory.open(ground.path("branches"), durability="fast")
+    _write(memory, range(count), 0)
+    side = memory.branch("side")
+    chosen = ground.random.sample(range(count), 2 * share)
+    _write(memory, chosen[:share], 1)
+    _write(side, chosen[share:], 1)
+    ours, theirs = bytes.fromhex(memory.snapshot), bytes.fromhex(side.snapshot)
+    base = memory.vault.index.merge_bases(ours, theirs)[0]
+    assert len(branches.plan(memory.vault, ours, theirs).outcomes) == 2 * share
+    with Repo(str(memory.vault.repository.git_dir)) as repo:
+
+        def peer() -> None:
+            store = OverlayObjectStore([repo.object_store], add_store=MemoryObjectStore())
+            three: list[Any] = [store[store[oid.hex().encode()].tree] for oid in (base, ours, theirs)]
+            _, conflicts = Merger(store).merge_trees(*three)
+            assert not conflicts
+
+        pair = race(lambda: branches.plan(memory.vault, ours, theirs), peer, rounds=7, turns=ground.size(7, 2))
+    work = f"plan of a merge, {share} of {count} keys changed on each side"
+    yield compare("merge-trees", work, pair, peer="dulwich merge_trees", limit=0.5)
+
+
+def _write(memory: Memory, numbers: Iterable[int], turn: int) -> None:
+    with memory.transaction(f"turn {turn}") as tx:
+        for number in numbers:
+            tx.store(key_of(number), value_of(number, turn))
+
+
+def idle(ground: Ground) -> Iterator[Figure]:
+    """A sync that has nothing to do, with a repository in a folder: one exchange of refs."""
+    hub, place = ground.path("hub"), ground.path("copy")
+    subprocess.run(["git", "init", "--quiet", "--bare", str(hub)], check=True)
+    memory = Memory.open(place, durability="fast")
+    _write(memory, range(1_000), 0)
+    memory.add_remote("origin", str(hub))
+    memory.sync()
+    asked = ["git", "-C", str(memory.vault.repository.git_dir), "ls-remote", "--heads", str(hub)]
+    pair = race(
+        memory.sync,
+        lambda: subprocess.run(asked, check=True, capture_output=True),
+        rounds=5,
+        turns=ground.size(15, 3),
+    )
+    yield compare("sync-idle", "sync with nothing to do", pair, peer="git ls-remote", limit=1.5)
