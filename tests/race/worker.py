@@ -84,11 +84,29 @@ def pairs(memory: Memory, name: str, numbers: Iterator[int]) -> None:
         acknowledge(f"pair {number}")
 
 
+def shares(memory: Memory, name: str, numbers: Iterator[int]) -> None:
+    """A document that everybody changes: read it, add an element and count, store what came of it with its base."""
+    for number in numbers:
+        entry = memory.entry("document")
+        entry.value["elements"].append(f"{name}/{number}")
+        entry.value["count"] += 1
+        memory.store("document", entry.value, base=entry)
+        acknowledge(f"{name}/{number}")
+
+
 def acknowledge(line: str) -> None:
     os.write(1, line.encode() + b"\n")
 
 
-JOBS = {"own": own, "increments": increments, "swaps": swaps, "mixed": mixed, "asked": asked, "pairs": pairs}
+JOBS = {
+    "own": own,
+    "increments": increments,
+    "swaps": swaps,
+    "mixed": mixed,
+    "asked": asked,
+    "pairs": pairs,
+    "shares": shares,
+}
 
 
 def work(store: str, job: str, name: str, limit: int, *, lock: bool = True) -> None:
