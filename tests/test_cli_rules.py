@@ -16,6 +16,7 @@ from gitmem import Memory
 from gitmem.cli import front, output
 from gitmem.cli.command import Family
 from gitmem.cli.rules import contract, rules
+from tests.house.blueprint import TOP
 
 SCHEMA = '{"type": "object"}'
 
@@ -104,7 +105,7 @@ def test_a_family_is_imported_when_it_is_called() -> None:
         "CliRunner().invoke(front, ['rules', '--help']); assert 'gitmem.cli.rules' in sys.modules;"
         "assert not {'gitmem.settings', 'jsonschema', 'gitmem.memory'} & {*sys.modules}"
     )
-    subprocess.run([sys.executable, "-c", program], check=True)
+    subprocess.run([sys.executable, "-c", program], check=True, cwd=TOP)
 
 
 # --- what is printed

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from gitmem.contracts import MOST, check, check_schema, problems
 from gitmem.errors import ContractError, GitmemError, InvalidValueError
 from gitmem.policy import Contract
+from tests.house.blueprint import TOP
 
 HANDOFF = {
     "type": "object",
@@ -280,7 +281,7 @@ def test_the_library_is_imported_where_a_value_is_judged() -> None:
         "import sys; from gitmem import contracts; contracts.check([], 'a', 'b', 1);"
         "assert 'jsonschema' not in sys.modules; contracts.check_schema('true'); assert 'jsonschema' in sys.modules"
     )
-    subprocess.run([sys.executable, "-c", program], check=True)
+    subprocess.run([sys.executable, "-c", program], check=True, cwd=TOP)
 
 
 WORDS = [

@@ -26,7 +26,7 @@ from gitmem.policy import (
     dump_policy,
     parse_policy,
 )
-from tests.house.blueprint import PACKAGE
+from tests.house.blueprint import PACKAGE, TOP
 
 WHOLE = b"""\
 format = 1
@@ -51,7 +51,7 @@ def test_the_root_commit_says_only_the_format() -> None:
 def loaded_by(program: str, *names: str) -> set[str]:
     """Which of these modules are there after a program that knows `policy`."""
     program = f"import sys, gitmem.policy as policy; {program}; print(*{{*{names}}} & {{*sys.modules}})"
-    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=TOP)
     return set(ran.stdout.split())
 
 
