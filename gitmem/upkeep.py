@@ -127,7 +127,7 @@ def clear(one: Abandoned) -> None:
 
 def _linked(git_dir: str, drafts: dict[tuple[int, int], str]) -> Iterator[tuple[str, str]]:
     """The lock files that are links of these drafts: of refs, and of git's own files beside them."""
-    beside = [(git_dir, [], _names(git_dir))]
+    beside: list[tuple[str, list[str], list[str]]] = [(git_dir, [], _names(git_dir))]
     for folder, _, files in itertools.chain(beside, os.walk(os.path.join(git_dir, "refs"))):
         for name in files:
             if name.endswith(".lock"):

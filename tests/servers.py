@@ -102,7 +102,7 @@ server.port = {port}
 server.document-root = "{root}"
 server.errorlog = "{top}/error.log"
 server.upload-dirs = ("{top}")
-accesslog.filename = "{top}/access.log"
+accesslog.filename = "|/bin/cat >> {top}/access.log"
 accesslog.format = "%m %U?%q %s"
 accesslog.escaping = "default"
 alias.url = ("/open" => "{backend}", "/closed" => "{backend}")

@@ -32,14 +32,15 @@ class Channel:
         self._reader, self._writer, self._side = reader, writer, side
         self._timeout = timeout
         self._left = limit
-        self._buffer = bytearray()
-        self._ended = self._deaf = self._given_up = False
+        self._buffer, self._unsent = bytearray(), bytearray()
+        self._ended = self._deaf = self._given_up = self._closed = False
         self.words = b""
         for descriptor in {reader, writer} | ({side} - {-1}):
             os.set_blocking(descriptor, False)
 
     def read(self, size: int) -> bytes:
         """So many bytes; fewer only at the end. Stall, Trouble beyond the limit."""
+        self.flush()
         while len(self._buffer) < size and not self._ended:
             self._wait(writing=False)
         found = bytes(self._buffer[:size])
@@ -47,8 +48,16 @@ class Channel:
         return found
 
     def write(self, chunk: bytes) -> int:
-        """Write all of it; once the other side listens no more, nothing: its last words say why. Stall."""
-        view = memoryview(chunk)
+        """Write it, at the latest before the next read. Stall."""
+        self._unsent += chunk
+        if len(self._unsent) >= _CHUNK:
+            self.flush()
+        return len(chunk)
+
+    def flush(self) -> None:
+        """Send what was written; once the other side listens no more, nothing: its last words say why. Stall."""
+        view = memoryview(bytes(self._unsent))
+        self._unsent.clear()
         while view and not self._deaf:
             if self._wait(writing=True):
                 try:
@@ -57,11 +66,11 @@ class Channel:
                     continue
                 except (BrokenPipeError, ConnectionResetError):
                     self._deaf = True
-        return len(chunk)
 
     def ready(self) -> bool:
         """Whether a read would give something at once."""
-        return bool(self._buffer) or self._ended or bool(select.select([self._reader], [], [], 0)[0])
+        self.flush()
+        return bool(self._buffer) or self._ended or _readable(self._reader, 0)
 
     def _wait(self, *, writing: bool) -> bool:
         """Let time pass until something moves; whether it is now our turn to write."""
@@ -111,7 +120,14 @@ class Channel:
             self._side = -1
 
     def close(self) -> None:
-        """Give the descriptors back."""
+        """Say what is left to say, and give the descriptors back."""
+        self._closed = True
+        if not self._given_up:
+            self._timeout = min(self._timeout, _GRACE)
+            try:
+                self.flush()
+            except (Trouble, OSError):
+                pass  # nobody waits for it any more
 
     def __enter__(self) -> Self:
         return self
@@ -132,7 +148,9 @@ class Wire(Channel):
 
     def close(self) -> None:
         """Hang up."""
-        self._socket.close()
+        if not self._closed:
+            super().close()
+            self._socket.close()
 
 
 class Program(Channel):
@@ -162,6 +180,7 @@ class Program(Channel):
 
     def finish(self) -> tuple[int, bytes]:
         """Nothing more will be said to it: read all it says, until its end. Its exit code and its output."""
+        self.flush()
         self._ends[0].close()
         parts = []
         while part := self.read(_CHUNK):
@@ -175,6 +194,9 @@ class Program(Channel):
 
     def close(self) -> None:
         """Hear its last words, and close its ends; one that does not end by that is ended, children and all."""
+        if self._closed:
+            return
+        super().close()
         if self._ended:
             self._hear_out()
         for end in self._ends:
@@ -186,7 +208,7 @@ class Program(Channel):
 
     def _hear_out(self) -> None:
         """It has closed its output: what it complains of comes now, or never."""
-        while self._side >= 0 and select.select([self._side], [], [], _GRACE)[0]:
+        while self._side >= 0 and _readable(self._side, _GRACE):
             self._listen()
 
     def _end(self) -> None:
@@ -203,3 +225,10 @@ class Program(Channel):
             except ProcessLookupError:
                 self._process.wait()
                 return
+
+
+def _readable(descriptor: int, seconds: float) -> bool:
+    """Whether something can be read within so many seconds. Not by `select`, which knows few descriptors."""
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    return bool(poll.poll(seconds * 1000))

@@ -32,18 +32,24 @@ class Dialogue(TraditionalGitClient):
         self._limit = limit
         self._ssh_command = ssh_command
         self._channel: Channel | None = None
+        self._protocol: Protocol | None = None
 
     @property
     def words(self) -> str:
         """What the program at the other end complained of, in the last call."""
         return self._channel.words.decode("utf-8", "replace") if self._channel is not None else ""
 
+    def hang_up(self) -> None:
+        """End what is left of the last call: dulwich leaves it open where a server says nothing at all."""
+        if self._protocol is not None:
+            self._protocol.close()
+
     def _connect(
         self, cmd: bytes, path: str | bytes, protocol_version: int | None = None
     ) -> tuple[Protocol, Callable[[], bool], IO[bytes] | None]:
         service = cmd.decode("ascii")
         channel = self._channel = self._open(service)
-        protocol = Protocol(channel.read, channel.write, channel.close)
+        protocol = self._protocol = Protocol(channel.read, channel.write, channel.close)
         if self._address.scheme == "git":
             where = self._address.path
             where = where[1:] if where.startswith("/~") else where

@@ -66,7 +66,7 @@ class Dulwich:
         missing = [oid for oid in dict.fromkeys(wants) if not objects.contains(oid)]
         if not missing:
             return
-        haves = graph.Haves(objects, self._tips())
+        haves = graph.Haves(objects, *self._tips())
         with telling(self._remote, "fetching from"), transit(self._repository) as folder:
             path = os.path.join(folder, "arriving.pack")
             with _Sink(path) as sink, self._exchange() as client:
@@ -138,10 +138,11 @@ class Dulwich:
 
         return choose
 
-    def _tips(self) -> list[Oid]:
-        """Our refs' commits: first those that follow this remote, since it surely has them."""
+    def _tips(self) -> tuple[list[Oid], list[Oid]]:
+        """The commits of our refs that follow this remote, since it surely has them, and those of all others."""
         refs, own = self._repository.refs.all(), f"{TRACKING}{self._remote.name}/"
-        return [refs[name] for name in sorted(refs, key=lambda name: (not name.startswith(own), name))]
+        followed = [oid for name, oid in sorted(refs.items()) if name.startswith(own)]
+        return followed, [oid for name, oid in sorted(refs.items()) if not name.startswith(own)]
 
     @contextmanager
     def _exchange(self, *, push: bool = False) -> Iterator[Any]:
@@ -152,10 +153,13 @@ class Dulwich:
         except (Trouble, Overtaken, SendPackError):
             raise
         except Exception:
+            client.hang_up()
             words = last_words(client.words)
             if words:
                 raise Trouble(words, advice(words)) from None
             raise
+        finally:
+            client.hang_up()
 
     def _client(self, *, push: bool) -> Dialogue | Web:
         config = self._settings()

@@ -138,10 +138,11 @@ class Haves:
     At most 256: those it was last seen to have, our other tips, then ever older ones, with growing gaps.
     """
 
-    def __init__(self, objects: Objects, tips: Iterable[Oid]) -> None:
-        """`tips` in the order of how probable it is that the other side has them."""
-        self._asked: list[Oid] = []
-        self._rest = iter(_older(objects, list(dict.fromkeys(tips))))
+    def __init__(self, objects: Objects, followed: Iterable[Oid], tips: Iterable[Oid]) -> None:
+        """`followed` are the commits that it had when we last looked: with those, no long search is needed."""
+        followed = [tip for tip in followed if is_commit(objects, tip)]
+        others = [tip for tip in tips if is_commit(objects, tip)]
+        self._rest = _older(objects, list(dict.fromkeys([*followed, *others])), _NEAR if followed else _FAR)
         self._said: set[Oid] = set()
 
     def __next__(self) -> bytes | None:
@@ -158,12 +159,11 @@ class Haves:
         """It has none of those it was asked about so far."""
 
 
-def _older(objects: Objects, tips: Sequence[Oid]) -> Iterator[Oid]:
-    tips = [tip for tip in tips if is_commit(objects, tip)]
+def _older(objects: Objects, tips: Sequence[Oid], far: int) -> Iterator[Oid]:
     yield from tips[: MOST_HAVES // 2]
     for tip in tips[:4]:
         gap, left, oid = 1, 1, tip
-        for step in range(_FAR):
+        for step in range(far):
             parents = objects.commit(oid).parents
             if not parents:
                 yield oid
@@ -179,7 +179,8 @@ def _older(objects: Objects, tips: Sequence[Oid]) -> Iterator[Oid]:
 
 def body_of(objects: Objects, oid: Oid) -> tuple[str, bytes]:
     """An object's kind and body; git needs nobody to store the empty tree."""
-    return ("tree", b"") if oid == EMPTY_TREE else objects.read(oid, limit=_LARGEST)
+    tree = b"" if oid == EMPTY_TREE else objects.tree_body(oid)  # the walk that led here has just read it
+    return objects.read(oid, limit=_LARGEST) if tree is None else ("tree", tree)
 
 
 def check_descends(objects: Objects, new: Oid, expected: Oid | None) -> None:

@@ -57,7 +57,7 @@ class Neighbour:
             graph.check_descends(objects, new, expected)
             with self._theirs() as theirs:
                 there = theirs.refs.read(ref)
-                if there in (new, expected) and there != new:
+                if there == expected != new:
                     theirs.check_writable(branch)
                     self._send(theirs, new)
                     with theirs.lock():

@@ -52,6 +52,9 @@ class Web(AbstractHttpGitClient):
         self._accepted = False
         self._pool = default_urllib3_manager(config, base_url=self.url, timeout=timeout)
 
+    def hang_up(self) -> None:
+        """Each answer is closed where it is read."""
+
     @property
     def words(self) -> str:
         """Nobody complains on the side here."""
