@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gitmem import pointers, trees
 from gitmem.codec import encode, equal
-from gitmem.entries import ABSENT, Entry, MemberConflict, format_time, moment
-from gitmem.errors import MergeConflictError, UnknownRevisionError
+from gitmem.entries import ABSENT, Entry, MemberConflict, Version, format_time, moment
+from gitmem.errors import CorruptValueError, MergeConflictError, UnknownRevisionError
 from gitmem.objects import Oid
 from gitmem.reader import Reader
 from gitmem.revisions import ambiguous, check_same_key, resolve, unknown
@@ -100,16 +100,17 @@ def origin_of(reader: Reader, namespace: str, key: str, base: Any) -> Origin:
 
 
 def _commit_of(reader: Reader, namespace: str, key: str, base: Any) -> Oid:
-    """The commit at which the base was read."""
+    """The commit at which the base was read; of a version, which may be an old one, the commit that made it."""
     if not isinstance(base, Entry):
         return resolve(reader.vault, reader.snapshot, base)
     check_same_key(base, namespace, key, "base=")
-    oid = bytes.fromhex(base.snapshot)
+    where = base.revision if isinstance(base, Version) else base.snapshot
+    oid = bytes.fromhex(where)
     if not reader.vault.objects.contains(oid):
         raise UnknownRevisionError(
-            f"the base of key {key!r} was read at {base.snapshot[:12]}, which is not in this memory",
+            f"the base of key {key!r} was read at {where[:12]}, which is not in this memory",
             hint="read the key here again; `gitmem sync` brings what another copy has",
-            revision=base.snapshot,
+            revision=where,
         )
     return oid
 
@@ -134,14 +135,15 @@ def refused(stage: Stage, where: KeyId, origin: Origin, conflicts: tuple[Conflic
     found = [_signed(stage.reader, where, origin, conflict) for conflict in conflicts]
     places = "; ".join(_told(one) for one in found[:_SHOWN]) + ("; …" if len(found) > _SHOWN else "")
     number = "a conflict" if len(found) == 1 else f"{len(found)} conflicts"
+    current = stage.reader.entry(namespace, key)
     return MergeConflictError(
         f"storing key {key!r} in namespace {namespace!r} meets {number} with what was written since its base: {places}",
         hint=f"read what is there now: `gitmem retrieve {key} -n {namespace} --entry`, and store what holds for both\n"
-        f"with `--base {found[0].revision[:12]}`; `gitmem rules add` settles such conflicts by themselves",
+        f"with `--base {'absent' if current is None else current.revision[:12]}`; `gitmem rules add` settles such conflicts by themselves",
         namespace=namespace,
         key=key,
         conflicts=found,
-        current=stage.reader.entry(namespace, key),
+        current=current,
     )
 
 
@@ -172,16 +174,28 @@ def _signed(reader: Reader, where: KeyId, origin: Origin, conflict: Conflict) ->
 def _last_change(reader: Reader, where: KeyId, origin: Origin, pointer: str) -> Oid:
     """The newest version since the base whose value differs at the place from the version before it."""
     vault, snapshot = reader.vault, reader.snapshot
-    rows = list(vault.indexed(snapshot).versions(snapshot.oid, *where))
-    newer: tuple[Oid, Any] | None = None
-    for row in rows:
-        value = ABSENT if row.blob is None else _at(vault.value(row.blob, *where, snapshot.root), pointer)
-        if newer is not None and not equal(value, newer[1]):
+    newest, newer = None, (b"", ABSENT)
+    for row in vault.indexed(snapshot).versions(snapshot.oid, *where):
+        value = _at(_readable(reader, row.blob, where), pointer)
+        if newest is not None and not equal(value, newer[1]):
             return newer[0]
+        newest = newest or row.revision
         if row.revision == origin.revision:
             break
         newer = row.revision, value
-    return rows[0].revision
+    else:  # nothing came before the first
+        if newer[1] is not ABSENT:
+            return newer[0]
+    assert newest is not None, "who conflicts with us has written"
+    return newest
+
+
+def _readable(reader: Reader, blob: Oid | None, where: KeyId) -> Any:
+    """A version's value; ABSENT for a deletion, and where another tool left what is no value."""
+    try:
+        return ABSENT if blob is None else reader.vault.value(blob, *where, reader.snapshot.root)
+    except CorruptValueError:
+        return ABSENT
 
 
 def _at(value: Any, pointer: str) -> Any:

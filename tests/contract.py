@@ -7,6 +7,7 @@ memory again and again, perhaps through a new opening each time; so a test asks 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -22,11 +23,13 @@ from gitmem import (
     InvalidValueError,
     KeyExistsError,
     Memory,
+    MergeConflictError,
     MissingKeyError,
     StaleError,
     UnknownRevisionError,
     WriteIdError,
 )
+from tests.foreign import commit_files
 
 VALUES: list[Any] = [
     None, True, False, 0, 1, -1, 10**300, 1.0, -0.0, 1e-7, 1.5e300, "", "text", "é ☃ 𝄞", "\u0000\u001f\u2028", [], {},
@@ -39,6 +42,7 @@ TOKENS: list[Callable[[Entry], Any]] = [
     lambda entry: entry.version,
     lambda entry: entry.snapshot,
 ]
+BASES: list[Callable[[Entry], Any]] = [*TOKENS, lambda entry: replace(entry, value="forgotten")]
 BAD_KEYS = ["", "/", "a//b", "/a", "a/", "a\nb", "\x7f", "\ud800", "e\u0301", "x" * 1025, 5, None]
 
 
@@ -622,6 +626,221 @@ class MemoryContract:
             world.memory.store("gate", "rejected")
             tx.store("a", 2)
         assert world.memory.retrieve("a") == 1
+
+    # --- merging with what others wrote ---
+
+    def test_base_merges_with_what_was_written_since(self, world: World) -> None:
+        """However the base is named; what it said is read from history."""
+        world.memory.store("other", 1)
+        for number, name_of in enumerate(BASES):
+            key = f"k{number}"
+            base = world.memory.store(key, {"a": 1, "b": 1, "l": [1]})
+            world.memory.bind(agent="else").store(key, {"a": 2, "b": 1, "l": [1, 2]})
+            world.memory.store("other", number)
+            merged = world.memory.store(key, {"a": 1, "b": 2, "l": [0, 1], "c": {}}, base=name_of(base))
+            assert merged.value == {"a": 2, "b": 2, "c": {}, "l": [0, 1, 2]}
+            assert (merged.version, merged.agent) == (3, "tester")
+            assert world.memory.entry(key) == merged
+
+    def test_base_of_an_earlier_version_is_that_version(self, world: World) -> None:
+        """A base named by an old version is not what stands there now, however late it was named."""
+        first = world.memory.store("k", {"a": 1})
+        world.memory.store("k", {"a": 1, "b": 1})
+        old = world.memory.version("k", first.version)
+        for name in (first, old, old.revision, old.version, world.memory.at(first.snapshot).entry("k")):
+            with raises(MergeConflictError):
+                world.memory.store("k", {"a": 1, "b": 3}, base=name)
+        assert world.memory.store("k", {"a": 3}, base=old).value == {"a": 3, "b": 1}
+
+    def test_base_that_is_still_there_is_a_plain_store(self, world: World) -> None:
+        """Nothing to merge with: what was passed is stored, and the same again is no commit."""
+        base = world.memory.store("k", {"a": 1, "b": 1})
+        stored = world.memory.store("k", [1], base=base)
+        assert (stored.value, stored.version) == ([1], 2)
+        assert world.memory.store("k", [1], base=stored) == stored
+        world.memory.store("k", [1, 2])
+        assert world.memory.store("k", [1], base=stored).value == [1, 2]
+        assert world.memory.entry("k").version == 3
+
+    def test_base_absent_is_a_key_that_was_not_there(self, world: World) -> None:
+        """Both added it: members and elements of both are kept."""
+        assert world.memory.store("k", {"a": 1}, base=ABSENT).version == 1
+        assert world.memory.store("k", {"b": 1}, base=ABSENT).value == {"a": 1, "b": 1}
+        world.memory.store("l", ["x"])
+        assert sorted(world.memory.store("l", ["y", "x"], base=ABSENT).value) == ["x", "y"]
+        with raises(MergeConflictError) as caught:
+            world.memory.store("k", 5, base=ABSENT)
+        (one,) = caught.value.conflicts
+        assert (one.pointer, one.base, one.ours, one.theirs) == ("", ABSENT, 5, {"a": 1, "b": 1})
+
+    def test_a_conflict_writes_nothing_and_says_who_is_to_be_asked(self, world: World) -> None:
+        """Who changed that very place, not who wrote last."""
+        base = world.memory.store("k", {"a": 1, "b": 1, "l": [1, 2]})
+        world.clock.advance(10)
+        asked = world.memory.bind(agent="painter", session="s-9").store("k", {"a": 2, "b": 1, "l": [1, 2]})
+        when = world.clock.now
+        world.clock.advance(10)
+        last = world.memory.bind(agent="last").store("k", {"a": 2, "b": 2, "l": [1, 2]})
+        head = world.memory.snapshot
+        with raises(MergeConflictError) as caught:
+            world.memory.store("k", {"a": 3, "l": [1, 2, 3]}, base=base)
+        found = [(one.pointer, one.base, one.ours, one.theirs, one.revision) for one in caught.value.conflicts]
+        assert found == [("/a", 1, 3, 2, asked.revision), ("/b", 1, ABSENT, 2, last.revision)]
+        first = caught.value.conflicts[0]
+        assert (first.agent, first.session, first.time) == ("painter", "s-9", when)
+        assert (caught.value.namespace, caught.value.key, caught.value.current) == ("default", "k", last)
+        assert f"--base {last.revision[:12]}" in caught.value.hint
+        assert world.memory.snapshot == head
+
+    def test_a_conflict_with_the_first_version_names_it(self, world: World) -> None:
+        """Where the base is absent there is no older version to compare the first one with."""
+        first = world.memory.bind(agent="first").store("k", {"a": 1})
+        world.memory.bind(agent="second").store("k", {"a": 1, "b": 1})
+        with raises(MergeConflictError) as caught:
+            world.memory.store("k", {"a": 2}, base=ABSENT)
+        assert [one.revision for one in caught.value.conflicts] == [first.revision]
+
+    def test_a_version_that_is_no_value_hides_no_conflict(self, world: World) -> None:
+        """Another tool left it, and it was mended since: the place was changed by whoever mended it."""
+        base = world.memory.store("k", {"a": 1})
+        commit_files(world.memory.vault.repository.git_dir, {"default/k.json": b"{"})
+        mended = world.memory.store("k", {"a": 2})
+        with raises(MergeConflictError) as caught:
+            world.memory.store("k", {"a": 3}, base=base)
+        assert [one.revision for one in caught.value.conflicts] == [mended.revision]
+
+    def test_an_entry_changed_in_place_is_still_its_own_base(self, world: World) -> None:
+        """As people write it: read, change what was read, store it with what was read."""
+        entry = world.memory.store("k", {"a": 1, "l": []})
+        world.memory.store("k", {"a": 1, "l": ["theirs"]})
+        entry.value["l"].append("ours")
+        merged = world.memory.store("k", entry.value, base=entry)
+        assert merged.value == {"a": 1, "l": ["ours", "theirs"]}
+
+    def test_a_deletion_against_a_change_is_a_conflict(self, world: World) -> None:
+        """Against no change it stands."""
+        base = world.memory.store("k", {"a": 1})
+        (gone,) = world.memory.bind(agent="cleaner").delete("k")
+        with raises(MergeConflictError) as caught:
+            world.memory.store("k", {"a": 2}, base=base)
+        (one,) = caught.value.conflicts
+        assert (one.pointer, one.theirs, one.revision, one.agent) == ("", ABSENT, gone.revision, "cleaner")
+        assert caught.value.current is None
+        head = world.memory.snapshot
+        with raises(MissingKeyError):
+            world.memory.store("k", {"a": 1}, base=base)
+        assert world.memory.snapshot == head
+        assert world.memory.store("k", {"a": 2}, base=gone).value == {"a": 2}
+
+    def test_a_key_that_expires_is_renewed_against_its_end(self, world: World) -> None:
+        """Where the base had an expiry, the change wins: over a deletion, and over the expiry itself."""
+        base = world.memory.store("k", {"by": "me"}, ttl=5)
+        world.clock.advance(10)
+        renewed = world.memory.store("k", {"by": "me"}, base=base, ttl=60)
+        assert renewed.expires == world.clock.now + timedelta(seconds=60)
+        world.memory.delete("k")
+        assert world.memory.store("k", {"by": "me", "n": 1}, base=renewed, ttl=60).value == {"by": "me", "n": 1}
+
+    def test_of_two_expiries_the_later_one_holds(self, world: World) -> None:
+        """A change of one side holds; never is later than any."""
+        start = world.clock.now
+
+        def after(ours: float | None, theirs: float | None) -> float | None:
+            base = world.memory.store("k", 0, ttl=100)
+            world.memory.store("k", 0, ttl=theirs)
+            expires = world.memory.store("k", 0, base=base, ttl=ours).expires
+            return None if expires is None else (expires - start).total_seconds()
+
+        assert after(100, 50) == 50
+        assert after(50, 100) == 50
+        assert after(50, 70) == after(70, 50) == 70
+        assert after(200, 50) == 200
+        assert after(None, 500) is after(500, None) is None
+
+    def test_rules_settle_what_both_changed(self, world: World) -> None:
+        """As gitmem.toml says, at their places alone."""
+        for at, rule in (("/top", "largest"), ("/count", "total"), ("/last", "latest"), ("/tags", "union")):
+            world.memory.settings.add_rule("doc/**", rule, at=at)
+        value = {"top": 5, "count": 10, "last": "old", "tags": ["a", "b"], "plain": 0}
+        base = world.memory.store("doc/k", value)
+        world.clock.advance(1)
+        world.memory.store("doc/k", value | {"top": 9, "count": 11, "last": "theirs", "tags": ["a", "c"]})
+        world.clock.advance(1)
+        ours = value | {"top": 7, "count": 12, "last": "ours", "tags": ["b", "a", "d"]}
+        merged = world.memory.store("doc/k", ours, base=base).value
+        assert merged | {"tags": sorted(merged["tags"])} == {
+            "top": 9, "count": 13, "last": "ours", "tags": ["a", "c", "d"], "plain": 0,
+        }  # fmt: skip
+        again = world.memory.store("doc/k", merged | {"count": 14}, base=base).value
+        assert again["count"] == 17
+        base = world.memory.store("k", {"count": 1})
+        world.memory.store("k", {"count": 2})
+        with raises(MergeConflictError):
+            world.memory.store("k", {"count": 3}, base=base)
+
+    def test_a_merged_value_that_is_too_big_is_refused(self, world: World) -> None:
+        """Though each side's is small enough."""
+        place = world.memory.vault.repository.git_dir
+        commit_files(place, {"gitmem.toml": b"format = 1\nmax_value_bytes = 60\n"})
+        base = world.memory.store("k", [])
+        world.memory.store("k", ["x" * 30])
+        head = world.memory.snapshot
+        with raises(InvalidValueError):
+            world.memory.store("k", ["y" * 30], base=base)
+        assert world.memory.snapshot == head
+
+    def test_a_transaction_merges_with_what_was_written_while_it_ran(self, world: World) -> None:
+        """And with what it staged itself; a conflict at the end writes nothing of it."""
+        base = world.memory.store("k", {"a": 1})
+        with world.memory.transaction() as tx:
+            tx.store("k", {"a": 1, "ours": 1}, base=base)
+            tx.store("k", {"a": 1, "more": 1}, base=base)
+            tx.store("beside", 1)
+            world.memory.store("k", {"a": 1, "theirs": 1})
+        assert world.memory.retrieve("k") == {"a": 1, "more": 1, "ours": 1, "theirs": 1}
+        with raises(MergeConflictError), world.memory.transaction() as tx:
+            tx.store("beside", 2)
+            tx.store("k", {"a": 2}, base=base)
+            world.memory.store("k", {"a": 3})
+        assert (world.memory.retrieve("k"), world.memory.retrieve("beside")) == ({"a": 3}, 1)
+
+    def test_a_merging_store_that_is_retried_merges_once(self, world: World) -> None:
+        """`total` would count twice; another base is another write."""
+        world.memory.settings.add_rule("k", "total")
+        base = world.memory.store("k", 1)
+        world.memory.store("k", 5)
+        first = world.memory.store("k", 2, base=base, write_id="w")
+        assert first.value == 6
+        assert world.memory.store("k", 2, base=base, write_id="w") == first
+        assert world.memory.retrieve("k") == 6
+        for other in (first, ABSENT, 1):
+            with raises(WriteIdError):
+                world.memory.store("k", 2, base=other, write_id="w")
+        with raises(WriteIdError):
+            world.memory.store("k", 2, write_id="w")
+
+    def test_expect_comes_before_base(self, world: World) -> None:
+        """The condition is on what stands there, the base on what was read."""
+        base = world.memory.store("k", {"a": 1})
+        now = world.memory.store("k", {"a": 1, "b": 1})
+        with raises(StaleError):
+            world.memory.store("k", {"a": 2}, base=base, expect=base)
+        assert world.memory.store("k", {"a": 2}, base=base, expect=now).value == {"a": 2, "b": 1}
+
+    def test_a_base_that_names_nothing_is_an_error(self, world: World) -> None:
+        """Merging from a base that never was would lose what others wrote."""
+        entry = world.memory.store("k", 1)
+        for base in ("0" * 40, "no-such-thing", "", None, True, 1.0, 7, 0, -1):
+            with raises(UnknownRevisionError):
+                world.memory.store("k", 2, base=base)
+        elsewhere = replace(entry, revision="0" * 40, snapshot="0" * 40)
+        with raises(UnknownRevisionError):
+            world.memory.store("k", 2, base=elsewhere)
+        for key, namespace in (("other", None), ("k", "other")):
+            with raises(InvalidValueError):
+                world.memory.store(key, 2, base=entry, namespace=namespace)
+        assert world.memory.list() == ["k"]
+        assert world.memory.retrieve("k") == 1
 
     # --- names ---
 
