@@ -67,8 +67,14 @@ def free_port() -> int:
 def running(command: list[str], port: int, log: Path) -> Iterator[subprocess.Popen[bytes]]:
     """The server, from when it takes connections until the end, with all that it began."""
     with log.open("ab") as said:
+        nobodys = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
         process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=said, stderr=said, start_new_session=True
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=said,
+            stderr=said,
+            env={**nobodys, "GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": os.devnull},
+            start_new_session=True,
         )
     try:
         _wait(process, port, log)
@@ -156,7 +162,8 @@ UsePAM no
 PasswordAuthentication no
 KbdInteractiveAuthentication no
 PermitRootLogin prohibit-password
-PermitUserEnvironment no
+UseDNS no
+LogLevel ERROR
 SetEnv PATH={path} GIT_CONFIG_NOSYSTEM=1 GIT_CONFIG_GLOBAL=/dev/null
 """
 

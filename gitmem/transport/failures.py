@@ -28,7 +28,7 @@ _WORDS = (
      "check the host's name, and the network"),
     (r"connection refused", "check the port, and that the server runs"),
     (r"dubious ownership", "if you trust that folder: `git config --global --add safe.directory FOLDER`"),
-    (r"not (appear to be )?a git repository|repository not found|no such (file|project)|does not exist|not exported",
+    (r"not (appear to be )?a git repository|repository (\S+ )?not found|no such (file|project)|does not exist|not exported",
      "check the address; an empty repository is made there by `git init --bare`"),
     (r"certificate|ssl|tls", "check the server's certificate; git's http.sslCAInfo names your own authority's"),
     (r"proxy", "check git's http.proxy and the variable https_proxy"),

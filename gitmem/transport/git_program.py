@@ -88,7 +88,8 @@ class GitProgram:
             exports = self._quarantine(folder)
             said = self._run(*_FETCH, "--", self._url, *(oid.hex() for oid in missing), exports=exports)
             if said.code and _UNADVERTISED.search(said.words):  # their branch has moved on since we looked
-                said = self._run(*_FETCH, "--", self._url, "refs/heads/*", exports=exports)
+                tips = {tip for tip in self.heads().values() if not objects.contains(tip)}
+                said = self._run(*_FETCH, "--", self._url, *(oid.hex() for oid in tips), exports=exports)
             self._check(said)
             packs = sorted(map(str, Path(folder, "objects", "pack").glob("*.pack")))
             admit(self._repository, packs, missing, self._limits)
