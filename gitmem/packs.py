@@ -18,6 +18,8 @@ Oid = bytes
 KINDS = {1: "commit", 2: "tree", 3: "blob", 4: "tag"}
 _OFS_DELTA, _REF_DELTA = 6, 7
 _FANOUT, _TABLE = 8, 8 + 256 * 4
+_KEPT_BYTES = 8 << 20
+"""So many bytes of delta chains are remembered for each pack."""
 
 Resolver = Callable[[Oid], tuple[str, bytes]]
 
@@ -40,6 +42,8 @@ class Pack:
         self._pack: mmap.mmap | None = None
         self._count = 0
         self._fanout: tuple[int, ...] = ()
+        self._bases: dict[int, tuple[str, bytes]] = {}
+        self._weight = 0
 
     @property
     def count(self) -> int:
@@ -76,33 +80,49 @@ class Pack:
 
         Raises TooBig when the body is longer than `limit` bytes.
         """
-        deltas: list[bytes] = []
+        deltas: list[tuple[int, bytes]] = []
         pack = self._pack or self._open_pack()
+        bases = self._bases
         while True:
+            if (kept := bases.get(offset)) is not None:
+                name, body = kept
+                if limit is not None and not deltas and len(body) > limit:
+                    raise TooBig(len(body))
+                break
             kind, size, place = self._header(pack, offset)
             if kind == _OFS_DELTA:
                 distance, place = self._distance(pack, place)
-                deltas.append(self._inflate(pack, place, size))
+                deltas.append((offset, self._inflate(pack, place, size)))
                 if not 0 < distance < offset:
                     raise PackDamage(f"{self.path}: a delta at {offset} has no base before it")
                 offset -= distance
             elif kind == _REF_DELTA:
                 base_id = pack[place : place + 20]
-                deltas.append(self._inflate(pack, place + 20, size))
+                deltas.append((offset, self._inflate(pack, place + 20, size)))
                 name, body = resolve(base_id)
                 break
             elif kind in KINDS:
                 if limit is not None and size > limit:
                     raise TooBig(size)
                 name, body = KINDS[kind], self._inflate(pack, place, size)
+                if deltas:
+                    self._keep(offset, name, body)
                 break
             else:
                 raise PackDamage(f"{self.path}: unknown object type {kind} at {offset}")
-            if limit is not None and _target_size(deltas[0]) > limit:
+            if limit is not None and _target_size(deltas[0][1]) > limit:
                 raise TooBig(limit)
-        for delta in reversed(deltas):
+        for offset, delta in reversed(deltas):
             body = apply_delta(body, delta)
+            self._keep(offset, name, body)
         return name, body
+
+    def _keep(self, offset: int, name: str, body: bytes) -> None:
+        """Remember a link of a delta chain: whoever reads a history reads the links one after another."""
+        self._weight += len(body)
+        if self._weight > _KEPT_BYTES:
+            self._bases, self._weight = {}, len(body)
+        self._bases[offset] = (name, body)
 
     def _open_index(self) -> mmap.mmap:
         if self._index is None:
