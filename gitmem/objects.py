@@ -248,7 +248,7 @@ class Objects:
 
     def _read_pending(self, oid: Oid) -> tuple[str, bytes] | None:
         """Objects that a writer in this process holds and has not finished."""
-        return next((found for read in self.pending if (found := read(oid)) is not None), None)
+        return next((found for read in tuple(self.pending) if (found := read(oid)) is not None), None)
 
     def _corrupt(self, oid: Oid, reason: str) -> CorruptObjectError:
         return CorruptObjectError(

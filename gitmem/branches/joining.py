@@ -70,6 +70,7 @@ class _Join:
         self._roots = (None if base is None else base.root, low.root, high.root)
         self._areas = tuple(None if root is None else trees.expires_root(self._objects, root) for root in self._roots)
         self._verdicts = Verdicts(vault, low.heads, high.heads)
+        self._roomy = max((low.root, high.root), key=lambda root: vault.policy(root).max_value_bytes)
         self._outcomes: dict[KeyId, Outcome] = {}
         self._records: dict[str, Record] = {}
         self._policy: Policy
@@ -187,7 +188,7 @@ class _Join:
         if blob is None:
             return ABSENT
         try:
-            return self._vault.value(blob, *key, self._low.root)
+            return self._vault.value(blob, *key, self._roomy)
         except CorruptValueError:
             return _UNREADABLE
 
@@ -249,8 +250,7 @@ class _Join:
             one = self._outcomes[key]
             if one.result is None or one.result == one.base or one.how == "conflict":
                 continue
-            side = 1 if one.result == one.low else 2
-            record = self._verdicts.of_value(key, one.result, self._roots[side] or self._low.root, self._policy)
+            record = self._verdicts.of_value(key, one.result, self._roomy, self._policy)
             if record is not None:
                 self._records[record.id] = record
 

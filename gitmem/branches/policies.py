@@ -42,7 +42,7 @@ def merge_policies(vault: Vault, draft: Draft, roots: Roots, *, high_wins: bool)
         return Settings(blobs, low, vault.policy(roots[1]), [])
     if low == base:
         return Settings(blobs, high, vault.policy(roots[2]), [])
-    documents = [{} if root is None else vault.policy(root).document for root in roots]
+    documents = [_document(vault, roots[0]), *(vault.policy(root).document for root in roots[1:])]
     conflicts: list[Conflict] = []
 
     def hold(conflict: Conflict) -> Any:
@@ -57,6 +57,14 @@ def merge_policies(vault: Vault, draft: Draft, roots: Roots, *, high_wins: bool)
         sides = [{"blob": blob.hex()} if blob is not None else None for blob in blobs]
         return Settings(blobs, blobs[1 + high_wins], policy, [Conflict("", *sides)])
     return Settings(blobs, draft.add("blob", body), policy, conflicts)
+
+
+def _document(vault: Vault, root: Oid | None) -> dict[str, Any]:
+    """What the base says; one that was malformed then says nothing, and holds up no merge."""
+    try:
+        return {} if root is None else vault.policy(root).document
+    except InvalidPolicyError:
+        return {}
 
 
 def _blob(vault: Vault, root: Oid) -> Oid | None:
