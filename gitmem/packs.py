@@ -229,6 +229,7 @@ def apply_delta(base: bytes, delta: bytes) -> bytes:
         source, place = _number(delta, 0)
         target, place = _number(delta, place)
         out: list[bytes] = []
+        left = target  # a few bytes can say: copy all of it a thousand times
         while place < len(delta):
             opcode = delta[place]
             place += 1
@@ -248,8 +249,11 @@ def apply_delta(base: bytes, delta: bytes) -> bytes:
                     size |= delta[place] << (8 * bit)
                     place += 1
             size = size or 0x10000
+            left -= size
             if start + size > len(base):
                 raise PackDamage("a delta copies from behind its base")
+            if left < 0:
+                raise PackDamage("a delta makes more than it says")
             out.append(base[start : start + size])
     except IndexError:
         raise PackDamage("a delta is cut short") from None
