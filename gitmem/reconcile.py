@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gitmem import pointers, trees
 from gitmem.codec import encode, equal
+from gitmem.contracts import problems
 from gitmem.entries import ABSENT, Entry, MemberConflict, Version, format_time, moment
 from gitmem.errors import CorruptValueError, MergeConflictError, UnknownRevisionError
 from gitmem.objects import Oid
@@ -21,7 +22,10 @@ from gitmem.steps import Expiry
 from gitmem.trees import KeyId
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from gitmem.merge import Conflict
+    from gitmem.policy import Contract
 
 _SHOWN = 3
 _BRIEF = 60
@@ -36,9 +40,11 @@ class Origin(NamedTuple):
 
 
 def store(where: KeyId, value: Any, base: Any, expires: Expiry) -> Step:
-    """Store `value`, merged with what happened to the key since `base`: MergeConflictError where no rule settles."""
+    """Store `value`, merged with what happened to the key since `base`: MergeConflictError where no rule settles.
 
-    from gitmem.merge import merge  # a memory that never merges does not import it
+    So is a merged value that breaks a contract which both sides keep.
+    """
+    from gitmem.merge import Conflict, merge  # a memory that never merges does not import it
 
     def step(stage: Stage) -> None:
         reader = stage.reader
@@ -49,15 +55,13 @@ def store(where: KeyId, value: Any, base: Any, expires: Expiry) -> Step:
             if ours_expires != origin.expires or not equal(value, origin.value):
                 stage.put("store", *where, value, expires=ours_expires)  # let go by others, and renewed by us
             return
-        merged = merge(
-            origin.value,
-            value,
-            theirs,
-            reader.vault.policy(reader.snapshot.root).rules_for(*where),
-            ((stage.now, 1), (_written(reader, where), 0)),
-        )
+        policy = reader.vault.policy(reader.snapshot.root)
+        times = ((stage.now, 1), (_written(reader, where), 0))
+        merged = merge(origin.value, value, theirs, policy.rules_for(*where), times)
         if merged.conflicts:
             raise refused(stage, where, origin, merged.conflicts)
+        if broken_together(policy.contracts_for(*where), merged.value, (value, theirs)):
+            raise refused(stage, where, origin, (Conflict("", origin.value, value, theirs),))
         if merged.value is ABSENT:
             stage.remove("store", *where)
             return
@@ -65,6 +69,15 @@ def store(where: KeyId, value: Any, base: Any, expires: Expiry) -> Step:
         stage.put("store", *where, merged.value, expires=later(origin.expires, ours_expires, their_expires))
 
     return step
+
+
+def broken_together(contracts: Sequence[Contract], merged: Any, sides: Sequence[Any]) -> bool:
+    """Whether the merged value breaks a contract that each side keeps."""
+    if not contracts or merged is ABSENT or any(equal(merged, one) for one in sides):
+        return False
+    if not problems(contracts, merged):
+        return False
+    return not any(one is not ABSENT and problems(contracts, one) for one in sides)
 
 
 def origin_of(reader: Reader, namespace: str, key: str, base: Any) -> Origin:
@@ -136,10 +149,11 @@ def refused(stage: Stage, where: KeyId, origin: Origin, conflicts: tuple[Conflic
     places = "; ".join(_told(one) for one in found[:_SHOWN]) + ("; …" if len(found) > _SHOWN else "")
     number = "a conflict" if len(found) == 1 else f"{len(found)} conflicts"
     current = stage.reader.entry(namespace, key)
+    there = "absent" if current is None else current.revision[:12]
     return MergeConflictError(
         f"storing key {key!r} in namespace {namespace!r} meets {number} with what was written since its base: {places}",
         hint=f"read what is there now: `gitmem retrieve {key} -n {namespace} --entry`, and store what holds for both\n"
-        f"with `--base {'absent' if current is None else current.revision[:12]}`; `gitmem rules add` settles such conflicts by themselves",
+        f"with `--base {there}`; `gitmem rules add` settles such conflicts by themselves",
         namespace=namespace,
         key=key,
         conflicts=found,

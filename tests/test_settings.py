@@ -18,6 +18,7 @@ from gitmem import (
     InvalidPolicyError,
     InvalidValueError,
     Memory,
+    MergeConflictError,
 )
 from gitmem.exchange import arrivals, import_file
 from gitmem.maintenance import doctor
@@ -385,6 +386,18 @@ def test_no_door_lets_in_what_breaks_a_contract(memory: Memory, door: str) -> No
     assert caught.value.problems
     assert "'k*'" in str(caught.value)
     assert memory.snapshot == before
+
+
+def test_a_merge_of_two_that_keep_a_contract_into_one_that_breaks_it_is_a_conflict(memory: Memory) -> None:
+    """Neither side is at fault alone, so the whole value is what a person has to settle."""
+    memory.settings.add_contract("pair", {"maxProperties": 2})
+    start = memory.store("pair", {"a": 1})
+    memory.store("pair", {"a": 1, "b": 2})
+    with pytest.raises(MergeConflictError) as refused:
+        memory.store("pair", {"a": 1, "c": 3}, base=start)
+    (found,) = refused.value.conflicts
+    assert (found.pointer, found.theirs, found.ours) == ("", {"a": 1, "b": 2}, {"a": 1, "c": 3})
+    assert memory.store("pair", {"c": 3}, base=start).value == {"b": 2, "c": 3}
 
 
 def test_what_keeps_its_contract_is_let_in(memory: Memory) -> None:

@@ -18,14 +18,13 @@ from gitmem.branches.policies import merge_policies
 from gitmem.branches.records import Author, Record, record_id
 from gitmem.branches.verdicts import Verdicts
 from gitmem.codec import encode
-from gitmem.contracts import problems
 from gitmem.editing import edit
 from gitmem.entries import ABSENT, format_time
 from gitmem.errors import CorruptValueError, InvalidValueError
 from gitmem.merge import Conflict, merge
 from gitmem.objects import Oid, hash_object
 from gitmem.policy import PATH, Policy
-from gitmem.reconcile import later
+from gitmem.reconcile import broken_together, later
 from gitmem.trees import KeyId
 from gitmem.vault import Vault
 
@@ -165,11 +164,7 @@ class _Join:
             body = encode(value, max_bytes=self._policy.max_value_bytes)
         except InvalidValueError:
             return None
-        contracts = self._policy.contracts_for(*key)
-        broken = bool(contracts and problems(contracts, value))
-        if broken and not any(one is not ABSENT and problems(contracts, one) for one in sides):
-            return None
-        return body
+        return None if broken_together(self._policy.contracts_for(*key), value, sides) else body
 
     def _by_blob(
         self, key: KeyId, blobs: tuple[Oid | None, Oid | None, Oid | None], sides: list[Any], winner: int
