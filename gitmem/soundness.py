@@ -24,7 +24,7 @@ _COMMIT = re.compile(
     rb"tree [0-9a-fA-F]{40}\n(?:parent [0-9a-fA-F]{40}\n)*author %b(?!author )committer %b[^\0]*\Z" % (_WHO, _WHO)
 )
 _TAG = re.compile(
-    rb"object [0-9a-fA-F]{40}\ntype (?:blob|tree|commit|tag)\ntag [^\n\0]+\n(?:tagger %b)?([^\0]*)\Z" % _WHO
+    rb"object [0-9a-fA-F]{40}\ntype (?:blob|tree|commit|tag)\ntag [^\n\0]+\n(?:tagger %b)?(?!tagger )([^\0]*)\Z" % _WHO
 )
 # What NTFS and HFS+ take for `.git`: other endings, the short name, in any case; code points that one ignores.
 _NTFS_GIT = re.compile(rb"(?:^|\\)(?:\.git|git~1)[ .]*(?:\Z|[\\:])", re.IGNORECASE)
