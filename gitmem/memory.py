@@ -223,11 +223,11 @@ class Memory(Verbs):
 
         return remotes.remotes(self._vault.repository)
 
-    def add_remote(self, name: str, url: str) -> Remote:
+    def add_remote(self, name: str, url: str | os.PathLike[str]) -> Remote:
         """Remember another copy. RemoteError for an url with a password in it, or a name that is taken."""
         from gitmem import remotes
 
-        return remotes.add(self._vault.repository, name, url)
+        return remotes.add(self._vault.repository, name, os.fspath(url))
 
     def remove_remote(self, name: str) -> None:
         """Forget another copy, and where it was last seen. RemoteError if there is none of this name."""
@@ -262,7 +262,7 @@ class Memory(Verbs):
     @classmethod
     def clone(
         cls,
-        url: str,
+        url: str | os.PathLike[str],
         path: str | os.PathLike[str],
         *,
         remote: str = "origin",
@@ -285,7 +285,7 @@ class Memory(Verbs):
 
         where = places.place(path)
         way = partial(connect, program=program, timeout=timeout, credentials=credentials)
-        other = Remote(remote, check_url(url, name=remote))
+        other = Remote(remote, check_url(os.fspath(url), name=remote))
         fill = partial(begin, remote=other, branch=branch, connect=way)
         made = False
         try:

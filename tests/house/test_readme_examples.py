@@ -49,7 +49,7 @@ def test_the_python_examples_run(project: Path, capsys: pytest.CaptureFixture[st
         exec(compile(block, "README.md", "exec"), names)
     assert capsys.readouterr().out == "{'state': 'done'} by backend-dev\n"
     memory = names["memory"]
-    assert memory.retrieve("plan") == {"phase": 1}  # type: ignore[attr-defined]
+    assert memory.retrieve("plan") == {"phase": 3}  # type: ignore[attr-defined]
 
 
 def test_the_tour_shows_what_it_says(project: Path) -> None:
