@@ -133,14 +133,18 @@ class Meeting:
 
     def _follow(self, known: Oid | None, theirs: Oid) -> None:
         """Remember where their branch is; another process that was quicker knows as well."""
-        self._repository.refs.swap(
-            self._tracking, known, theirs, locked=False, durable=self._repository.durable
-        )
+        self._point(self._tracking, known, theirs)
+
+    def _point(self, ref: str, expected: Oid | None, new: Oid) -> None:
+        """Move a ref of ours under the memory's lock: what a killed sync left in the way is known there for dead."""
+        repository = self._repository
+        with repository.lock():
+            repository.refs.swap(ref, expected, new, locked=repository.locks, durable=repository.durable)
 
     def _rewritten(self, known: Oid, theirs: Oid) -> RemoteError:
         """Their history no longer holds what it held: nothing of it is taken, and what it held is kept."""
         name = f"refs/gitmem/rescue/{self._remote.name}-{self._path.branch}-{known.hex()[:12]}"
-        self._repository.refs.swap(name, None, known, locked=False, durable=self._repository.durable)
+        self._point(name, None, known)
         remote, branch = self._remote, self._path.branch
         return RemoteError(
             f"the history of {branch} at {remote.name} was rewritten: it was at {known.hex()[:12]}, and what is there "
