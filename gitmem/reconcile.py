@@ -72,12 +72,14 @@ def store(where: KeyId, value: Any, base: Any, expires: Expiry) -> Step:
 
 
 def broken_together(contracts: Sequence[Contract], merged: Any, sides: Sequence[Any]) -> bool:
-    """Whether the merged value breaks a contract that each side keeps."""
-    if not contracts or merged is ABSENT or any(equal(merged, one) for one in sides):
+    """Whether the merged value breaks a contract that each side keeps; that one broke another is no excuse."""
+    if merged is ABSENT or any(equal(merged, one) for one in sides):
         return False
-    if not problems(contracts, merged):
-        return False
-    return not any(one is not ABSENT and problems(contracts, one) for one in sides)
+
+    def kept(contract: Contract) -> bool:
+        return not any(one is not ABSENT and problems([contract], one) for one in sides)
+
+    return any(problems([one], merged) and kept(one) for one in contracts)
 
 
 def origin_of(reader: Reader, namespace: str, key: str, base: Any) -> Origin:

@@ -62,7 +62,7 @@ class Vault:
         self._snapshots: dict[Oid, Snapshot] = {}
         self._heads: dict[str, Oid] = {}
         self._recent: dict[str, Snapshot] = {}
-        self._values: dict[Oid, str] = {}
+        self._values: dict[Oid, tuple[str, int]] = {}
         self._cached = 0
         self._listings: dict[str, tuple[tuple[Oid, ...], Oid, list[str]]] = {}
         self._instants: dict[Oid, datetime | None] = {}
@@ -134,12 +134,14 @@ class Vault:
             stacklevel=2,
         )
 
-    def value(self, oid: Oid, namespace: str, key: str, root: Oid) -> Any:
-        """A blob's value, a fresh copy each time. CorruptValueError names the key where it is none."""
-        text = self._values.get(oid)
-        if text is not None:
-            return decode_trusted(text)
-        limit = self.policy(root).max_value_bytes
+    def value(self, oid: Oid, namespace: str, key: str, root: Oid, *, limit: int | None = None) -> Any:
+        """A blob's value, a fresh copy each time. CorruptValueError names the key where it is none, or is larger than
+        the `limit` (else what gitmem.toml says): whether it is known already makes no difference.
+        """
+        limit = limit or self.policy(root).max_value_bytes
+        known = self._values.get(oid)
+        if known is not None and known[1] <= limit:
+            return decode_trusted(known[0])
         try:
             body = self.objects.read_blob(oid, limit=limit)
             value = decode(body, max_bytes=limit)
@@ -157,7 +159,7 @@ class Vault:
             if self._cached > _CACHED_BYTES:
                 self._values.clear()
                 self._cached = len(body)
-            self._values[oid] = body.decode().lstrip()
+            self._values[oid] = body.decode().lstrip(), len(body)
 
     def instant(self, oid: Oid, namespace: str, key: str) -> datetime | None:
         """The instant in an expiry's blob; one that is damaged counts as never, so that nothing vanishes."""

@@ -93,7 +93,7 @@ def _forward(vault: Vault, draft: Draft, ours: Oid, theirs: Oid) -> Plan:
     policy = vault.policy(after.tree)
     verdicts = Verdicts(vault, [ours], [theirs])
     found = [
-        verdicts.of_value(key, one.result, after.tree, policy)
+        verdicts.of_value(key, one.result, 1, policy.max_value_bytes, policy)
         for key, one in sorted(outcomes.items())
         if one.result is not None and key[0] != NAMESPACE
     ]

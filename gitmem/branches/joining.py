@@ -13,15 +13,16 @@ from typing import Any, NamedTuple
 
 from gitmem import trees
 from gitmem.branches import foreign, records
+from gitmem.branches.deciding import decide
 from gitmem.branches.draft import Draft
-from gitmem.branches.policies import merge_policies
+from gitmem.branches.policies import merge_policies, policy_of
 from gitmem.branches.records import Author, Record, record_id
 from gitmem.branches.verdicts import Verdicts
 from gitmem.codec import encode
 from gitmem.editing import edit
 from gitmem.entries import ABSENT, format_time
 from gitmem.errors import CorruptValueError, InvalidValueError
-from gitmem.merge import Conflict, merge
+from gitmem.merge import Conflict
 from gitmem.objects import Oid, hash_object
 from gitmem.policy import PATH, Policy
 from gitmem.reconcile import broken_together, later
@@ -69,7 +70,7 @@ class _Join:
         self._roots = (None if base is None else base.root, low.root, high.root)
         self._areas = tuple(None if root is None else trees.expires_root(self._objects, root) for root in self._roots)
         self._verdicts = Verdicts(vault, low.heads, high.heads)
-        self._roomy = max((low.root, high.root), key=lambda root: vault.policy(root).max_value_bytes)
+        self._limit = max(policy_of(vault, root).max_value_bytes for root in (low.root, high.root))
         self._outcomes: dict[KeyId, Outcome] = {}
         self._records: dict[str, Record] = {}
         self._policy: Policy
@@ -139,14 +140,8 @@ class _Join:
         sides = [self._value(blob, key) for blob in blobs]
         if _UNREADABLE in sides:
             return self._by_blob(key, blobs, sides, winner)
-        conflicts: list[Conflict] = []
-
-        def hold(conflict: Conflict) -> Any:
-            conflicts.append(conflict)
-            return conflict[2 + winner]
-
         times = (authors[0][:2], authors[1][:2])
-        value = merge(sides[0], sides[1], sides[2], self._policy.rules_for(*key), times, hold=hold).value
+        value, conflicts = decide((sides[0], sides[1], sides[2]), self._policy.rules_for(*key), times, winner)
         if value is ABSENT:
             result = None
         elif (body := self._acceptable(key, value, sides[1:])) is not None:
@@ -183,7 +178,7 @@ class _Join:
         if blob is None:
             return ABSENT
         try:
-            return self._vault.value(blob, *key, self._roomy)
+            return self._vault.value(blob, *key, self._low.root, limit=self._limit)
         except CorruptValueError:
             return _UNREADABLE
 
@@ -245,7 +240,8 @@ class _Join:
             one = self._outcomes[key]
             if one.result is None or one.result == one.base or one.how == "conflict":
                 continue
-            record = self._verdicts.of_value(key, one.result, self._roomy, self._policy)
+            writer = None if one.low == one.high else {one.low: 0, one.high: 1}.get(one.result)
+            record = self._verdicts.of_value(key, one.result, writer, self._limit, self._policy)
             if record is not None:
                 self._records[record.id] = record
 

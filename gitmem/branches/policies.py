@@ -10,11 +10,11 @@ from typing import Any, NamedTuple
 
 from gitmem.branches.draft import Draft
 from gitmem.branches.foreign import File, Path
-from gitmem.errors import InvalidPolicyError, InvalidValueError
+from gitmem.errors import FormatError, InvalidPolicyError, InvalidValueError, NotAMemoryError
 from gitmem.merge import Conflict, merge
 from gitmem.objects import BLOB_MODE, Oid
 from gitmem.place import POLICY_FILE
-from gitmem.policy import Policy, dump_policy, parse_policy
+from gitmem.policy import DEFAULT_POLICY, Policy, dump_policy, parse_policy
 from gitmem.vault import Vault
 
 Roots = tuple[Oid | None, Oid, Oid]
@@ -34,15 +34,23 @@ class Settings(NamedTuple):
         return {(POLICY_FILE,): None if self.result is None else (BLOB_MODE, self.result)}
 
 
+def policy_of(vault: Vault, root: Oid | None) -> Policy:
+    """What gitmem.toml says in a tree; nothing, where a past one could not be read: it was mended since."""
+    try:
+        return DEFAULT_POLICY if root is None else vault.policy(root)
+    except (InvalidPolicyError, FormatError, NotAMemoryError):
+        return DEFAULT_POLICY
+
+
 def merge_policies(vault: Vault, draft: Draft, roots: Roots, *, high_wins: bool) -> Settings:
-    """Merge the three files; the policies of both sides are valid, or their snapshots could not be opened."""
+    """Merge the three files. Those of two heads are valid, or their snapshots could not be opened."""
     base, low, high = (None if root is None else _blob(vault, root) for root in roots)
     blobs = (base, low, high)
     if low == high or high == base:
-        return Settings(blobs, low, vault.policy(roots[1]), [])
+        return Settings(blobs, low, policy_of(vault, roots[1]), [])
     if low == base:
-        return Settings(blobs, high, vault.policy(roots[2]), [])
-    documents = [_document(vault, roots[0]), *(vault.policy(root).document for root in roots[1:])]
+        return Settings(blobs, high, policy_of(vault, roots[2]), [])
+    documents = [{} if root is None else policy_of(vault, root).document for root in roots]
     conflicts: list[Conflict] = []
 
     def hold(conflict: Conflict) -> Any:
@@ -53,18 +61,10 @@ def merge_policies(vault: Vault, draft: Draft, roots: Roots, *, high_wins: bool)
         body = dump_policy(merge(documents[0], documents[1], documents[2], hold=hold).value)
         policy = parse_policy(body)
     except (InvalidPolicyError, InvalidValueError):
-        policy = vault.policy(roots[2] if high_wins else roots[1])
+        policy = policy_of(vault, roots[2] if high_wins else roots[1])
         sides = [{"blob": blob.hex()} if blob is not None else None for blob in blobs]
         return Settings(blobs, blobs[1 + high_wins], policy, [Conflict("", *sides)])
     return Settings(blobs, draft.add("blob", body), policy, conflicts)
-
-
-def _document(vault: Vault, root: Oid | None) -> dict[str, Any]:
-    """What the base says; one that was malformed then says nothing, and holds up no merge."""
-    try:
-        return {} if root is None else vault.policy(root).document
-    except InvalidPolicyError:
-        return {}
 
 
 def _blob(vault: Vault, root: Oid) -> Oid | None:

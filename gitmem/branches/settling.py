@@ -7,31 +7,43 @@ written since the merge stays: the choice is merged with it.
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from gitmem import trees
 from gitmem.branches.records import NAMESPACE, Record, read_record
-from gitmem.codec import equal
 from gitmem.entries import ABSENT, UNSET
-from gitmem.errors import ConflictError, InvalidValueError, MissingKeyError
-from gitmem.merge import merge
+from gitmem.errors import ConflictError, CorruptValueError, InvalidValueError, MissingKeyError
+from gitmem.merge import Merged, merge
+from gitmem.objects import CorruptObjectError, Oid
 from gitmem.patches import PatchFailed, json_patch
 from gitmem.reader import Reader
 from gitmem.reconcile import Origin, refused
 from gitmem.stage import Stage, Step
+from gitmem.transaction import check_target
 from gitmem.trees import KeyId
 
 CHOICES = ("winner", "other", "base")
+_LARGEST, _WRITERS = 8, 1 << 16  # three values, each indented further than where it comes from, and who wrote them
+_OID = re.compile("[0-9a-f]{40}")
 
 
 def conflicts(reader: Reader) -> list[Record]:
     """The conflicts that are open, by namespace, key and pointer; what is no record is passed over."""
-    found = [
-        read_record(id, reader.retrieve(NAMESPACE, id)) for id in reader.list(NAMESPACE)
-    ]
+    found = [read_record(id, _read(reader, id)) for id in reader.list(NAMESPACE)]
     return sorted(
         (one for one in found if one is not None), key=lambda one: (one.namespace or "", one.key, one.pointer, one.id)
     )
+
+
+def _read(reader: Reader, id: str) -> Any:
+    """The value of a record; ABSENT if it is none. It holds three values, so it may be larger than one may be."""
+    vault, blob = reader.vault, reader.blob(NAMESPACE, id)
+    limit = _LARGEST * vault.policy(reader.snapshot.root).max_value_bytes + _WRITERS
+    try:
+        return ABSENT if blob is None else vault.value(blob, NAMESPACE, id, reader.snapshot.root, limit=limit)
+    except CorruptValueError:
+        return ABSENT
 
 
 def resolve(namespace: str, what: str, take: str, value: Any = UNSET) -> Step:
@@ -51,9 +63,10 @@ def resolve(namespace: str, what: str, take: str, value: Any = UNSET) -> Step:
                 key=what,
             )
         for record in found:
-            wanted = _wanted(record, take) if value is UNSET else value
-            if value is not UNSET or take != CHOICES[0]:
-                _put(stage, record, wanted)
+            if value is not UNSET:
+                _put(stage, record, value)
+            elif take != CHOICES[0]:
+                _put(stage, record, _wanted(stage.reader, record, take))
             stage.remove("resolve", NAMESPACE, record.id)
 
     return step
@@ -66,17 +79,34 @@ def _meant(reader: Reader, namespace: str, what: str) -> list[Record]:
     ]
 
 
-def _wanted(record: Record, take: str) -> Any:
-    if take == "winner":
-        return record.sides[0].value
+def _wanted(reader: Reader, record: Record, take: str) -> Any:
     if record.problem is not None:
-        raise InvalidValueError(
-            f"conflict {record.id} has no {take}: the value of key {record.key!r} came alone",
-            hint="take the winner to keep it, or give the value that it should have",
-            pointer="",
-            reason=f"no {take}",
-        )
-    return record.base if take == "base" else record.sides[1].value
+        raise _without(record, take, "came alone")
+    wanted = record.base if take == "base" else record.sides[1].value
+    if record.namespace is not None and not record.pointer and _is_file(reader, wanted):
+        raise _without(record, take, f"was no value there: `git show {wanted['blob'][:12]}` shows the file")
+    return wanted
+
+
+def _without(record: Record, take: str, why: str) -> InvalidValueError:
+    return InvalidValueError(
+        f"conflict {record.id} has no {take} to take: key {record.key!r} {why}",
+        hint="take the winner to keep what stands there, or give the value that it should have",
+        pointer="",
+        reason=f"no {take}",
+    )
+
+
+def _is_file(reader: Reader, shown: Any) -> bool:
+    """Whether a record shows a file that is no value by its blob: nothing else names what cannot be read."""
+    name = shown.get("blob") if isinstance(shown, dict) and len(shown) == 1 else None
+    if not (isinstance(name, str) and _OID.fullmatch(name)) or not reader.vault.objects.contains(bytes.fromhex(name)):
+        return False
+    try:
+        reader.vault.value(bytes.fromhex(name), "", "", reader.snapshot.root)
+    except (CorruptValueError, CorruptObjectError):
+        return True
+    return False
 
 
 def _put(stage: Stage, record: Record, wanted: Any) -> None:
@@ -88,12 +118,15 @@ def _put(stage: Stage, record: Record, wanted: Any) -> None:
             namespace=NAMESPACE,
             key=record.id,
         )
+    check_target(record.namespace, record.key)
     where = (record.namespace, record.key)
-    then = _then(stage.reader, record, where)
+    blob, then = _then(stage.reader, record, where)
     patched = _patched(record, then.value, wanted)
-    current = stage.value(*where)
-    rules = stage.reader.vault.policy(stage.reader.snapshot.root).rules_for(*where)
-    merged = merge(then.value, current, patched, () if equal(then.value, current) else rules)
+    if where not in stage.staged and stage.reader.stored(*where) == blob and stage.present(*where) == bool(blob):
+        merged = Merged(patched, ())  # nothing was written since, be it a value or not
+    else:
+        rules = stage.reader.vault.policy(stage.reader.snapshot.root).rules_for(*where)
+        merged = merge(then.value, stage.value(*where), patched, rules)
     if merged.conflicts:
         raise refused(stage, where, then, merged.conflicts)
     if merged.value is not ABSENT:
@@ -102,16 +135,19 @@ def _put(stage: Stage, record: Record, wanted: Any) -> None:
         stage.remove("resolve", *where)
 
 
-def _then(reader: Reader, record: Record, where: KeyId) -> Origin:
-    """The key as it was in the commit that made the record."""
+def _then(reader: Reader, record: Record, where: KeyId) -> tuple[Oid | None, Origin]:
+    """The key's file in the commit that made the record, and its value: ABSENT if it was none."""
     vault = reader.vault
     made = reader.token(NAMESPACE, record.id)
     assert made is not None, "a record that is read has a version"
     tree = vault.objects.commit(made.revision).tree
     blob = trees.lookup(vault.objects, tree, *where)
-    value = ABSENT if blob is None else vault.value(blob, *where, tree)
+    try:
+        value = ABSENT if blob is None else vault.value(blob, *where, tree)
+    except CorruptValueError:
+        value = ABSENT
     token = vault.index.token(made.revision, *where)
-    return Origin(None if token is None else token.revision, value, None)
+    return blob, Origin(None if token is None else token.revision, value, None)
 
 
 def _patched(record: Record, value: Any, wanted: Any) -> Any:

@@ -50,18 +50,22 @@ class Verdicts:
             self.read([key])
         return self._authors[key]
 
-    def of_value(self, key: KeyId, blob: Oid, root: Oid, policy: Policy) -> Record | None:
-        """A record if this value breaks a rule of keys, values or contracts, and nobody was told of it yet."""
-        found = self._problem(key, blob, root, policy)
+    def of_value(self, key: KeyId, blob: Oid, writer: int | None, limit: int, policy: Policy) -> Record | None:
+        """A record if this value breaks a rule of keys, values or contracts, and nobody was told of it yet.
+
+        `writer` is the side that it comes from: 0 or 1, None for both. More than `limit` bytes are no value.
+        """
+        found = self._problem(key, blob, limit, policy)
         if found is None:
             return None
         value, problem = found
         id = record_id(*key, "", None, None, blob)
         if any(self._recorded(head, id) for heads in self._sides for head in heads):
             return None
-        return Record(id, *key, "", ABSENT, (side(value, max(self.of(key))),), problem)
+        author = max(self.of(key)) if writer is None else self.of(key)[writer]
+        return Record(id, *key, "", ABSENT, (side(value, author),), problem)
 
-    def _problem(self, key: KeyId, blob: Oid, root: Oid, policy: Policy) -> tuple[object, str] | None:
+    def _problem(self, key: KeyId, blob: Oid, limit: int, policy: Policy) -> tuple[object, str] | None:
         """The value and the kind of rule that it breaks."""
         try:
             check_namespace(key[0])
@@ -69,7 +73,7 @@ class Verdicts:
         except InvalidKeyError:
             return ABSENT, "key"
         try:
-            value = self._vault.value(blob, *key, root)
+            value = self._vault.value(blob, *key, b"", limit=limit)
         except CorruptValueError:
             return ABSENT, "value"
         contracts = policy.contracts_for(*key)

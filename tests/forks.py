@@ -1,0 +1,66 @@
+"""Two branches of one memory, written by two agents, and merged from both sides at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from gitmem import Memory
+from gitmem.branches import Merge, Record
+from tests.conftest import Clock
+from tests.foreign import File, commit_files, paths_of, run_git
+
+
+class Fork(NamedTuple):
+    """One memory and two branches of it: `one` is ann's, `two` is bob's."""
+
+    main: Memory
+    one: Memory
+    two: Memory
+    clock: Clock
+
+    @property
+    def git_dir(self) -> Path:
+        """The bare repository."""
+        return self.main.vault.repository.git_dir
+
+    def store(self, key: str, one: Any, two: Any) -> None:
+        """Ann stores her value, and bob his ten seconds later."""
+        self.one.store(key, one)
+        self.clock.advance(10)
+        self.two.store(key, two)
+        self.clock.advance(10)
+
+    def push(self, side: Memory, files: Mapping[str, bytes | File | None]) -> str:
+        """What a stranger with plain git puts on top of a side, now."""
+        time = int(self.clock.now.timestamp())
+        self.clock.advance(10)
+        return commit_files(self.git_dir, files, branch=side.branch_name, time=time)
+
+    def merge(self) -> Merge:
+        """Take two into one. It is the same commit as the other way round; then both branches are at it."""
+        other = self.two.merge("one", dry_run=True)
+        told = self.one.merge("two", dry_run=True)
+        assert (told.revision, told.conflicts, told.merged) == (other.revision, other.conflicts, other.merged)
+        done = self.one.merge("two")
+        assert done == told
+        assert self.two.merge("one").revision == done.revision
+        assert run_git(self.git_dir, "fsck", "--strict", "--no-dangling") == ""
+        return done
+
+    def paths(self) -> dict[str, str]:
+        """The tree of `one`, as git lists it."""
+        return paths_of(self.git_dir, "one")
+
+    def conflict(self) -> Record:
+        """The only conflict that is open on `one`."""
+        (record,) = self.one.conflicts()
+        return record
+
+
+def fork(main: Memory, clock: Clock) -> Fork:
+    """Two branches at the head of a memory."""
+    main.branch("one"), main.branch("two")
+    clock.advance(10)
+    return Fork(main, main.bind(agent="ann", branch="one"), main.bind(agent="bob", branch="two"), clock)
