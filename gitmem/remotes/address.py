@@ -19,7 +19,7 @@ _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 _COMMAND = re.compile(r"[A-Za-z0-9]+::")
 _REMOTE_SHELL = re.compile(r"(?:([^/@:]+)@)?(\[[^\]/]+\]|[^/:@\[\]]+):(.*)", re.DOTALL)
 _MIDDLE = re.compile(r"[^/@]*@[^/@:]+:")
-_TOKEN = re.compile(r"(gh[a-z]_|github_pat_|glpat-)\w{8}")
+_TOKEN = re.compile(r"(gh[a-z]_|github_pat_|glpat-)[\w-]{8}")
 _UNFIT = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 _HINT = "a folder, or a URL that begins with https://, ssh://, git:// or file://, or host:path for ssh"
 
@@ -99,6 +99,8 @@ def _checked(address: Address) -> Address:
         raise BadAddress("no part of an address may begin with a dash")
     if any(_UNFIT.search(part) for part in (address.host, address.user, address.path)):
         raise BadAddress("an address may not hold control characters")
+    if "%" in address.host and ":" not in address.host:
+        raise BadAddress("a host's name may not hold a percent sign")
     if not address.path.strip("/"):
         raise BadAddress("the URL names no repository on its host")
     return address
