@@ -26,6 +26,11 @@ _FILE_TYPE = 0o170000
 _REGULAR = 0o100000
 
 
+def is_file(mode: int) -> bool:
+    """Whether a key's value may lie in an entry of this mode: in a regular file, not in a link or a folder."""
+    return mode & _FILE_TYPE == _REGULAR
+
+
 class Step(NamedTuple):
     """One segment of a key's route: its decoded name, the entry that holds it, whether that is a directory.
 

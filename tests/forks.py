@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -37,6 +38,13 @@ class Fork(NamedTuple):
         time = int(self.clock.now.timestamp())
         self.clock.advance(10)
         return commit_files(self.git_dir, files, branch=side.branch_name, time=time)
+
+    def order(self, lower: int) -> None:
+        """Write on until one (0) or two (1) has the lower id: a merge is a function of its parents by id."""
+        for number in count():
+            self.one.store("salt", number)
+            if (self.one.snapshot > self.two.snapshot) == lower:
+                return
 
     def merge(self) -> Merge:
         """Take two into one. It is the same commit as the other way round; then both branches are at it."""

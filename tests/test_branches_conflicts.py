@@ -283,14 +283,13 @@ def test_a_file_that_is_no_value_on_one_side_loses_against_a_value(begin: Begin)
     assert world.one.retrieve("k") == 1
 
 
-@pytest.mark.parametrize("lower", ["limited", "other"])
-def test_what_was_read_before_makes_no_difference(begin: Begin, lower: str) -> None:
+@pytest.mark.parametrize("lower", [0, 1])
+def test_what_was_read_before_makes_no_difference(begin: Begin, lower: int) -> None:
     """A value is larger than one side's limit: a machine that knows it already merges as one that does not."""
     world = begin({"k": [], "l": []})
     world.push(world.one, {"gitmem.toml": toml("max_value_bytes = 80")})
     world.store("k", ["ann"], ["bob" * 50])
-    while (world.one.snapshot < world.two.snapshot) != (lower == "limited"):
-        world.one.store("salt", world.one.retrieve("salt", 0) + 1)
+    world.order(lower)
     assert world.two.retrieve("k") == ["bob" * 50]
     heads = world.one.snapshot, world.two.snapshot
     done = world.merge()
@@ -384,24 +383,47 @@ def test_foreign_files_that_both_changed_are_told(begin: Begin) -> None:
     assert world.one.conflicts() == []
 
 
-@pytest.mark.parametrize(("ann", "bob"), [
-    ({"docs": b"a file"}, {"docs/x.md": b"in a folder"}),
-    ({"docs": b"a file"}, {"docs/x.json": b"1\n"}),
-    ({"default/a.json": (SYMLINK, b"k.json")}, {"default/a.json": b"1\n"}),
-    ({"default/dir": b"a file"}, {"default/dir/k.json": b"1\n"}),
-])  # fmt: skip
-@pytest.mark.parametrize("swapped", [False, True])
-def test_a_file_where_the_other_side_needs_a_folder_or_a_key(
-    begin: Begin, ann: dict[str, Any], bob: dict[str, Any], swapped: bool
+PLACES: list[tuple[dict[str, Any], dict[str, Any], set[str]]] = [
+    ({"docs": b"a file"}, {"docs/x.md": b"in a folder"}, {"docs", "docs/x.md"}),
+    ({"docs": b"a file"}, {"docs/x.json": b"1\n"}, {"docs"}),
+    ({"default/dir": b"a file"}, {"default/dir/k.json": b"1\n"}, {"default/dir"}),
+    ({"default/a.json": (SYMLINK, b"k.json")}, {"default/a.json": b"1\n"}, {"default/a.json"}),
+    ({"default/a.json/x": b"a file"}, {"default/a.json": b"1\n"}, {"default/a.json", "default/a.json/x"}),
+    ({"conflicts": b"a file"}, {"default/bad.json": b"{"}, {"conflicts"}),
+]
+
+
+@pytest.mark.parametrize(("ann", "bob", "losers"), PLACES)
+@pytest.mark.parametrize("lower", [0, 1])
+def test_a_file_where_a_folder_or_a_key_has_to_be_is_told(
+    begin: Begin, ann: dict[str, Any], bob: dict[str, Any], losers: set[str], lower: int
 ) -> None:
-    """Both cannot stand there: one does, the other is told, and the merge comes about."""
+    """Both cannot stand there: a key goes before a file, nothing is lost silently, and the merge comes about."""
     world = begin({"k": 1})
-    if swapped:
-        ann, bob = bob, ann
     world.push(world.one, ann)
     world.push(world.two, bob)
+    world.order(lower)
     world.merge()
-    paths = world.paths()
-    lost = [name for name in (*ann, *bob) if name not in paths or len(ann | bob) == 1]
-    assert len(lost) == 1
-    assert lost[0] in world.conflict().key + " " + world.conflict().key.join(["default/", ".json"])
+    (record,) = [one for one in world.one.conflicts() if one.problem is None]
+    assert record.namespace is None
+    assert record.key in losers
+    assert (record.base, record.sides[0].value, len(record.sides[1].value["blob"])) == (ABSENT, ABSENT, 40)
+    assert {"k": 1}.items() <= {key: world.one.retrieve(key) for key in world.one.list() if key != "bad"}.items()
+    kept = {name for name in (*ann, *bob) if name not in losers} | (losers - {record.key})
+    assert kept - losers <= world.paths().keys() and len(losers & world.paths().keys()) <= 1
+
+
+@pytest.mark.parametrize("lower", [0, 1])
+def test_a_file_may_become_a_folder_and_a_key_a_link(begin: Begin, lower: int) -> None:
+    """On one side alone that is a change like any other."""
+    files = {"a": b"1", "b/x": b"1", "default/l.json": b"1\n", "default/m.txt": b"1"}
+    world = begin({"k": 1, "n": 1}, files)
+    world.push(world.one, {"a": None, "b": None, "default/l.json": None, "default/m.txt": None})
+    world.push(world.one, {
+        "a/x": b"1", "b": b"1", "default/l.json": (SYMLINK, b"k.json"), "default/m.txt/o.json": b"1\n",
+    })  # fmt: skip
+    world.two.store("n", 2)
+    world.order(lower)
+    assert world.merge().conflicts == ()
+    assert {"a/x", "b", "default/l.json", "default/m.txt/o.json"} <= world.paths().keys()
+    assert world.one.list() == ["k", "m.txt/o", "n", "salt"]

@@ -7,7 +7,7 @@ edited; swapping them gives the same tree, as far as foreign tools left no direc
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -15,7 +15,7 @@ from gitmem import trees
 from gitmem.branches import foreign, records
 from gitmem.branches.deciding import decide
 from gitmem.branches.draft import Draft
-from gitmem.branches.policies import merge_policies, policy_of
+from gitmem.branches.policies import Settings, merge_policies, policy_of
 from gitmem.branches.records import Author, Record, record_id
 from gitmem.branches.verdicts import Verdicts
 from gitmem.codec import encode
@@ -81,20 +81,44 @@ class _Join:
         self._policy = settings.policy
         for conflict in settings.conflicts:
             self._record_file(PATH, conflict.pointer, settings.blobs, conflict[1:], newer)
-        values, expiries = self._keys()
-        found = foreign.merge_files(self._objects, *self._roots, high_wins=newer == 1)
-        for file in found.conflicts:
-            sides = [None if one is None else one[1] for one in file[1:]]
-            shown = [ABSENT if one is None else {"blob": one.hex()} for one in sides]
-            path = b"/".join(file.path).decode("utf-8", "replace")
-            self._record_file(path, "", sides, shown, newer)
-        edits = found.edits if settings.result == settings.blobs[1] else {**found.edits, **settings.edit}
-        for id, body in records.bodies(self._records).items():
-            values[records.NAMESPACE, id] = self._draft.add("blob", body)
-        root = edit(self._objects, self._draft, self._low.root, values, expiries)
-        if edits:
-            root = foreign.edit_files(self._objects, self._draft, root, edits)
+        root = self._assembled(*self._keys(), settings, newer)
         return Joined(root, self._outcomes, self._records)
+
+    def _assembled(
+        self, values: dict[KeyId, Oid | None], expiries: dict[KeyId, Oid | None], settings: Settings, newer: int
+    ) -> Oid:
+        """The lower side's tree, changed to the merged one: files that go, keys, files that come, records."""
+        files = foreign.merge_files(self._objects, *self._roots, high_wins=newer == 1)
+        for path, *sides in files.conflicts:
+            self._record_foreign(path, sides, newer)
+        gone = {path: None for path, file in files.edits.items() if file is None}
+        root = self._with_files(self._low.root, gone)
+        root = self._cleared(root, [key for key, blob in values.items() if blob and not self._outcomes[key].low])
+        root = edit(self._objects, self._draft, root, values, expiries)
+        come = {path: file for path, file in files.edits.items() if file is not None}
+        root = self._with_files(root, come if settings.result == settings.blobs[1] else come | settings.edit)
+        if self._records:
+            root = self._cleared(root, [(records.NAMESPACE, id) for id in self._records])
+            written = records.bodies(self._records).items()
+            kept = {(records.NAMESPACE, id): self._draft.add("blob", body) for id, body in written}
+            root = edit(self._objects, self._draft, root, kept)
+        return root
+
+    def _with_files(self, root: Oid, edits: Mapping[foreign.Path, foreign.File | None]) -> Oid:
+        """The tree with these foreign files; those for which there is no place are told."""
+        if not edits:
+            return root
+        root, left = foreign.edit_files(self._objects, self._draft, root, edits)
+        for path in left:
+            self._record_foreign(path, (foreign.at(self._objects, self._roots[0], path), None, edits[path]), 0)
+        return root
+
+    def _cleared(self, root: Oid, keys: list[KeyId]) -> Oid:
+        """The tree without the foreign files that stand where one of these keys has to."""
+        found = foreign.in_the_way(self._objects, root, keys)
+        for path, file in found.items():
+            self._record_foreign(path, (foreign.at(self._objects, self._roots[0], path), file, None), 1)
+        return foreign.edit_files(self._objects, self._draft, root, dict.fromkeys(found))[0] if found else root
 
     # --- keys ---
 
@@ -253,6 +277,12 @@ class _Join:
         told = [records.side(one, author) for one, author in zip(both, self._verdicts.of(key), strict=True)]
         id = record_id(*key, pointer, base, low, high)
         self._records[id] = Record(id, *key, pointer, value, (told[winner], told[1 - winner]))
+
+    def _record_foreign(self, path: foreign.Path, files: Sequence[foreign.File | None], winner: int) -> None:
+        """A file that is no key, by its blob on the three sides."""
+        blobs = [None if one is None else one[1] for one in files]
+        shown = [ABSENT if one is None else {"blob": one.hex()} for one in blobs]
+        self._record_file(b"/".join(path).decode("utf-8", "replace"), "", blobs, shown, winner)
 
     def _record_file(
         self, path: str, pointer: str, blobs: Iterable[Oid | None], sides: Iterable[Any], winner: int
