@@ -7,6 +7,7 @@ acknowledged, after the verb returned; a meeting says how it came out. Whatever 
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import random
@@ -160,6 +161,20 @@ def meet(order: dict[str, Any]) -> None:
     say(by=order["name"], kind="done")
 
 
+def meet_together(order: dict[str, Any]) -> None:
+    """One sync, as soon as the lock at `line` is let go; what it came to, or why it could not."""
+    with opened(order) as memory, open(order["line"]) as line:
+        memory.search("**")
+        say(by=order["name"], kind="ready")
+        fcntl.flock(line, fcntl.LOCK_SH)
+        try:
+            done = memory.sync(timeout=20)
+        except ContentionError as error:
+            say(by=order["name"], kind="overtaken", why=str(error))
+        else:
+            say(by=order["name"], kind="met", revision=done.revision)
+
+
 # --- one meeting that dies at a chosen point ---
 
 CALLS = ("open", "link", "rename", "replace", "unlink", "mkdir", "rmdir", "write", "fsync", "read")
@@ -191,7 +206,7 @@ def cut(order: dict[str, Any]) -> None:
     say(by=order["name"], kind="whole")
 
 
-JOBS = {"write": write, "meet": meet, "cut": cut}
+JOBS = {"write": write, "meet": meet, "together": meet_together, "cut": cut}
 
 
 def nursery() -> None:

@@ -8,14 +8,7 @@ nothing wrong anywhere; every merge is what the design says of its parents; ever
 
 from __future__ import annotations
 
-import json
-import os
 import random
-import select
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
@@ -27,111 +20,16 @@ import pytest
 
 from gitmem import Memory, MissingKeyError
 from tests.foreign import run_git
-from tests.race.crowd import TOP, check_index
+from tests.race.crowd import check_index
 from tests.race.cutting import Cutter, cutting
+from tests.race.nursery import Nursery, nursery
 from tests.servers import PASSWORD, SERVERS, USER, Server, closed
 from tests.slow_merges import Clash, History
 
-COPYIST = Path(__file__).with_name("copyist.py")
 NAMES = ("ann", "bob", "cy")
 OFF = {"ann": 0, "bob": 5 * 3600, "cy": -7 * 3600}
 PACE = {"local": 0.04, "http": 0.06, "git": 0.04, "ssh": 0.2}
 """Seconds between two writes, and between two meetings, at the most: as these ways are quick."""
-PATIENCE = 120.0
-
-
-class Nursery:
-    """Processes on the copies, and what they have said, by name and kind."""
-
-    def __init__(self) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, str(COPYIST)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env={**os.environ, "PYTHONPATH": str(TOP)},
-        )
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._orders, self._answers = self._process.stdin, self._process.stdout.fileno()
-        self._buffer = b""
-        self._pids: list[int] = []
-        self._living: set[int] = set()
-        self.said: list[dict[str, Any]] = []
-
-    def begin(self, job: str, store: Path, name: str, **options: Any) -> int:
-        """One more process; its pid."""
-        order = {"job": job, "store": str(store), "name": name, "off": OFF.get(name, 0), **options}
-        print(json.dumps(order), file=self._orders, flush=True)
-        deadline = time.monotonic() + PATIENCE
-        while not self._pids:
-            self.listen(1)
-            assert time.monotonic() < deadline
-        self._living.add(self._pids[0])
-        return self._pids.pop()
-
-    def listen(self, seconds: float) -> None:
-        """Take in what was said, for so long at the most. AssertionError if something broke."""
-        if select.select([self._answers], [], [], seconds)[0]:
-            self._take(os.read(self._answers, 1 << 16))
-
-    def _take(self, read: bytes) -> None:
-        *lines, self._buffer = (self._buffer + read).split(b"\n")
-        for line in lines:
-            words = json.loads(line)
-            if "pid" in words:
-                self._pids.append(words["pid"])
-            else:
-                self.said.append(words)
-                assert words["kind"] != "broken", words["why"]
-
-    def count(self, *kinds: str) -> int:
-        return sum(one["kind"] in kinds for one in self.said)
-
-    def until(self, number: int, *kinds: str) -> None:
-        """Wait until such things were said so often."""
-        deadline = time.monotonic() + PATIENCE
-        while self.count(*kinds) < number:
-            self.listen(1)
-            assert time.monotonic() < deadline, [one for one in self.said if one["kind"] == "cut"][-3:]
-
-    def kill(self, pid: int) -> None:
-        os.kill(pid, signal.SIGKILL)
-        self._living.discard(pid)
-
-    def end(self) -> None:
-        """Kill whoever lives, and take in the last of what was said."""
-        for pid in self._living:
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:  # it has ended by itself
-                pass
-        self._living.clear()
-        self._orders.close()
-        broken = []
-        while read := os.read(self._answers, 1 << 16):
-            try:
-                self._take(read)
-            except AssertionError as error:
-                broken.append(error)
-        assert self._process.stdout is not None
-        assert self._process.stderr is not None
-        errors = self._process.stderr.read()
-        self._process.wait()
-        self._process.stdout.close()
-        self._process.stderr.close()
-        assert (broken, errors) == ([], "")
-
-
-@contextmanager
-def nursery() -> Iterator[Nursery]:
-    """A nursery that leaves nobody behind."""
-    made = Nursery()
-    try:
-        yield made
-    finally:
-        made.end()
 
 
 def login(url: str) -> tuple[str, str]:
@@ -167,7 +65,7 @@ class World:
         dice = random.Random(seed)
         with nursery() as crowd:
             for name, copy in self.copies.items():
-                crowd.begin("write", copy, name, seed=dice.random(), pace=pace)
+                crowd.begin("write", copy, name, seed=dice.random(), pace=pace, off=OFF[name])
             living = {name: self.meet(crowd, name, dice, pace) for name in NAMES}
             for _ in range(kills):
                 victim = dice.choice(NAMES)
@@ -180,7 +78,8 @@ class World:
         return crowd.said
 
     def meet(self, crowd: Nursery, name: str, dice: random.Random, pace: float) -> int:
-        return crowd.begin("meet", self.copies[name], name, seed=dice.random(), program=self.program, pace=pace)
+        options = {"program": self.program, "pace": pace, "off": OFF[name]}
+        return crowd.begin("meet", self.copies[name], name, seed=dice.random(), **options)
 
     def calm(self) -> Memory:
         """Quiet rounds without cuts until all have one head; one of the copies, opened when nothing short is alive."""
