@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from gitmem import codec
 from gitmem.merge import ABSENT, Conflict, Merged, merge
-from gitmem.merge.alignment import common
+from gitmem.merge.alignment import shared
 from gitmem.merge.runs import Element, united
 from gitmem.merge.sameness import mark, marks, same
 from tests.edits import values
@@ -22,7 +22,7 @@ letters = st.text("abc", max_size=8)
 
 
 def pairs(one: Any, other: Any) -> list[tuple[int, int]]:
-    return [(row + step, column + step) for row, column, count in common(one, other) for step in range(count)]
+    return [(row + step, column + step) for row, column, count in shared(one, other) for step in range(count)]
 
 
 def every_common_subsequence(one: str, other: str) -> Any:
@@ -219,7 +219,11 @@ def test_identities_are_compared_by_type() -> None:
     [
         ([{"id": 1, "v": 1}], [{"id": 1, "v": 1}, {"v": 2}], [{"id": 1, "v": 3}]),  # one has none
         ([{"id": 1}, {"id": 1, "v": 1}], [{"id": 1}], [{"id": 1}, {"id": 1, "v": 2}]),  # two have the same
-        ([{"id": [1]}], [{"id": [1], "v": 1}], [{"id": [1], "w": 1}]),  # a list is no identity
+        (
+            [{"id": [1]}, {"id": [2]}],
+            [{"id": [2]}, {"id": [1]}],
+            [{"id": [1]}, {"id": [2], "w": 1}],
+        ),  # a list is no identity
         ([{"id": 1}, 5], [5, {"id": 1}], [{"id": 1, "v": 1}, 5]),  # not all are objects
     ],
 )

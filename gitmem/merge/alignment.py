@@ -1,7 +1,7 @@
 """Which elements of two sequences are the same: the longest common subsequence of their marks.
 
 Knows marks, which it only hashes and compares. Does not know what they stand for.
-Law: of all longest common subsequences, `common` finds the one whose positions in the base, then in the side,
+Law: of all longest common subsequences, `shared` finds the one whose positions in the base, then in the side,
 come first. So every implementation that is exact finds the same one; and a side that only inserted is
 aligned as before when another's insertions are in it too, whatever was inserted.
 
@@ -25,18 +25,18 @@ Marks: TypeAlias = Sequence[Hashable]
 Block: TypeAlias = tuple[int, int, int]  # a position in the base, one in the side, and how many from there on
 
 
-def common(base: Marks, side: Marks) -> list[Block]:
+def shared(base: Marks, side: Marks) -> list[Block]:
     """The stretches that both have, in order. Two of them may touch."""
     start = _agree(base, 0, side, 0)
     rest, other = base[start:], side[start:]
     behind = _by_reach(rest, other)
     if behind is None:
-        behind = _among_shared(rest, other)
+        behind = _among_both(rest, other)
     blocks = [(start + row, start + column, count) for row, column, count in behind]
     return [(0, 0, start), *blocks] if start else blocks
 
 
-def _among_shared(one: Marks, other: Marks) -> list[Block]:
+def _among_both(one: Marks, other: Marks) -> list[Block]:
     """For many differences: what only one of the two has is left out first."""
     both = {*one} & {*other}
     rows = [row for row, mark in enumerate(one) if mark in both]
@@ -140,7 +140,7 @@ def _reach(one: Marks, other: Marks, most: int) -> list[dict[int, int]] | None:
 
 
 def _by_table(one: Marks, other: Marks) -> list[Block]:
-    """Row by row from the last; a row's bit p stands for the column `width - 1 - p`.
+    """Each mark must occur in both. Row by row from the last; a row's bit p is the column `width - 1 - p`.
 
     A bit is clear where one more column makes what is in common from there on longer by one. Only each
     `step`-th row is kept; those between two kept ones are made again on the way forward.

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from gitmem.merge.alignment import Block, common
+from gitmem.merge.alignment import Block, shared
 
 
 def merged(base: str, ours: str, theirs: str) -> str | None:
@@ -43,7 +43,7 @@ class _Matcher:
         b: Sequence[Any] = "",
         autojunk: bool = True,
     ) -> None:
-        self._blocks = [*common(a, b), (len(a), len(b), 0)]
+        self._blocks = [*shared(a, b), (len(a), len(b), 0)]
 
     def get_matching_blocks(self) -> list[Block]:
         """(position in a, position in b, how many) of the lines in common, and the end."""

@@ -20,7 +20,7 @@ from collections.abc import Hashable, Iterator
 from typing import Any, TypeAlias
 
 from gitmem.members import ABSENT
-from gitmem.merge.alignment import Marks, common
+from gitmem.merge.alignment import Marks, shared
 from gitmem.merge.runs import Element, united
 from gitmem.merge.sameness import mark, marks
 
@@ -63,7 +63,7 @@ def _aligned(base: list[Any], base_marks: Marks, side: list[Any]) -> tuple[list[
     partners = base[:]
     runs: _Runs = {}
     start = side_start = 0
-    for here, there, count in [*common(base_marks, side_marks), (len(base), len(side), 0)]:
+    for here, there, count in [*shared(base_marks, side_marks), (len(base), len(side), 0)]:
         if here - start == there - side_start:
             partners[start:here] = side[side_start:there]
         else:
@@ -110,7 +110,7 @@ def _slots(base: dict[Hashable, Any], side: dict[Hashable, Any]) -> dict[Hashabl
     names = list(side)
     slots: dict[Hashable, int] = {}
     slot = start = 0
-    for here, there, count in [*common(list(base), names), (len(base), len(names), 0)]:
+    for here, there, count in [*shared(list(base), names), (len(base), len(names), 0)]:
         slots.update(dict.fromkeys(names[start:there], slot))
         slot, start = here + count, there + count
     return slots
