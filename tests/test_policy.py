@@ -117,7 +117,7 @@ def test_the_tables_are_those_of_the_format() -> None:
 def test_rules_and_contracts_are_read_without_what_applies_them() -> None:
     """`gitmem retrieve` reads them at every start; it neither merges nor judges."""
     program = f"policy.parse_policy({BINDING!r})"
-    assert loaded_by(program, "gitmem.globs", "jsonschema", "dulwich", "merge3", "difflib") == {"gitmem.globs"}
+    assert loaded_by(program, "gitmem.globs", "jsonschema", "dulwich", "difflib") == {"gitmem.globs"}
     asking = "read = policy.parse_policy(b'format=1'); read.rules_for('a', 'b'); read.contracts_for('a', 'b')"
     assert loaded_by(asking, "gitmem.globs", "gitmem.merge") == set()
 

@@ -3,48 +3,44 @@
 Knows: text. Does not know: values. Law: a line ends at `\\n` alone; where two changes touch or overlap, the
 text as a whole is a conflict, and no marker is ever written into it.
 
-The regions are those of merge3, the line merge of Bazaar and Breezy; the alignment beneath is ours, exact and the
-same on every Python.
+The regions are those of diff3 (Khanna, Kunal and Pierce, "A Formal Investigation of Diff3"): between two lines
+that all three texts share, at most one side may differ from the base, or both in the same way.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
-
-from gitmem.merge.alignment import Block, shared
+from gitmem.merge.alignment import shared
 
 
 def merged(base: str, ours: str, theirs: str) -> str | None:
     """The text with the changes of both sides; None where they touch."""
-    import merge3
-
-    regions = merge3.Merge3(_lines(base), _lines(ours), _lines(theirs), sequence_matcher=_Matcher).merge_groups()
+    old, mine, other = map(_lines, (base, ours, theirs))
+    to_mine, to_other = _places(old, mine), _places(old, other)
+    stable = [(row, to_mine[row], to_other[row]) for row in sorted(to_mine.keys() & to_other.keys())]
     out: list[str] = []
-    for region in regions:
-        if region[0] == "conflict":
+    row = left = right = 0
+    for stop, left_stop, right_stop in [*stable, (len(old), len(mine), len(other))]:
+        region = _settled(old[row:stop], mine[left:left_stop], other[right:right_stop])
+        if region is None:
             return None
-        out += region[1]
+        out += region
+        out += old[stop : stop + 1]
+        row, left, right = stop + 1, left_stop + 1, right_stop + 1
     return "".join(out)
+
+
+def _settled(old: list[str], mine: list[str], other: list[str]) -> list[str] | None:
+    """The lines between two stable ones; None if both sides changed them differently."""
+    if mine in (old, other):
+        return other
+    return mine if other == old else None
+
+
+def _places(old: list[str], side: list[str]) -> dict[int, int]:
+    """Where each line of the base that a side has kept stands in it."""
+    return {row + step: column + step for row, column, count in shared(old, side) for step in range(count)}
 
 
 def _lines(text: str) -> list[str]:
     *whole, rest = text.split("\n")
     return [line + "\n" for line in whole] + ([rest] if rest else [])
-
-
-class _Matcher:
-    """What merge3 asks for in place of difflib's matcher."""
-
-    def __init__(
-        self,
-        isjunk: Callable[[Any], bool] | None = None,
-        a: Sequence[Any] = "",
-        b: Sequence[Any] = "",
-        autojunk: bool = True,
-    ) -> None:
-        self._blocks = [*shared(a, b), (len(a), len(b), 0)]
-
-    def get_matching_blocks(self) -> list[Block]:
-        """(position in a, position in b, how many) of the lines in common, and the end."""
-        return self._blocks
