@@ -6,6 +6,7 @@
     records    conflicts as values of the namespace `conflicts`
     verdicts   who wins where nothing settles; what came in that needs a person
     deciding   a value that both changed, with the winner's at each conflict
+    settled    conflicts that the other side has settled under another id
     joining    two trees and their base become one
     commits    merge bases, fast-forwards, and the commit that a merge is: a plan
     taking     a plan is carried out by compare-and-swap, and told key by key

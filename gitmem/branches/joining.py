@@ -17,6 +17,7 @@ from gitmem.branches.deciding import decide
 from gitmem.branches.draft import Draft
 from gitmem.branches.policies import Settings, merge_policies, policy_of
 from gitmem.branches.records import Author, Record, record_id
+from gitmem.branches.settled import of_records, settled_elsewhere
 from gitmem.branches.verdicts import Verdicts
 from gitmem.codec import encode
 from gitmem.editing import edit
@@ -143,9 +144,27 @@ class _Join:
             if key not in self._outcomes:
                 self._outcomes[key] = Outcome(before, before, after, after, "taken")
         expiries = self._expiries({*lives[0], *lives[1]}.union(self._with_expiry(self._outcomes)))
+        self._leave_settled()
         values = {key: one.result for key, one in self._outcomes.items() if one.result != one.low}
         self._judge(one for one in self._outcomes if one[0] != records.NAMESPACE)
         return values, expiries
+
+    def _leave_settled(self) -> None:
+        """Take out the records that the other side has settled under another id."""
+
+        def stands(key: KeyId, which: int) -> Any:
+            if which == 2 and key in self._outcomes:
+                blob = self._outcomes[key].result
+            else:
+                blob = trees.lookup(self._objects, self._roots[1 + which % 2] or self._low.root, *key)
+            return self._value(blob, key)
+
+        def read(id: str, blob: Oid) -> Record | None:
+            return records.read_blob(self._vault, id, blob, self._limit)
+
+        for id in settled_elsewhere(of_records(self._outcomes), read, stands):
+            one = self._outcomes[records.NAMESPACE, id]
+            self._outcomes[records.NAMESPACE, id] = one._replace(result=None)
 
     def _adds_up(self, key: KeyId) -> bool:
         """Whether the same change of both sides counts twice."""
@@ -155,7 +174,8 @@ class _Join:
         """A key that both sides changed."""
         base, low, high = blobs
         if key[0] == records.NAMESPACE:  # made by merges alone: never merged, never in conflict
-            result = max((low, high), key=lambda blob: blob or b"")
+            settled = base is not None and (low is None or high is None)
+            result = None if settled else max((low, high), key=lambda blob: blob or b"")
             return Outcome(base, low, high, result, "taken")
         if (low is None or high is None) and self._life(0, key) is not None:
             return Outcome(base, low, high, high if low is None else low, "taken")  # the change wins

@@ -15,7 +15,9 @@ from typing import Any, NamedTuple
 
 from gitmem import codec
 from gitmem.entries import ABSENT, format_time, moment
+from gitmem.errors import CorruptValueError
 from gitmem.objects import Oid
+from gitmem.vault import Vault
 
 NAMESPACE = "conflicts"
 _DIGITS = 16
@@ -103,6 +105,18 @@ def read_record(id: str, value: Any) -> Record | None:
     if not (all(texts) and isinstance(pointer, str) and (problem is not None or len(sides) == 2)):
         return None
     return Record(id, namespace, key, pointer, value.get("base", ABSENT), sides, problem)
+
+
+def read_blob(vault: Vault, id: str, blob: Oid, limit: int) -> Record | None:
+    """A file of the namespace as a record, None if it is none; values are of `limit` bytes at most.
+
+    It holds three values, each indented further than where it comes from, so it may be larger than a value may be.
+    """
+    try:
+        value = vault.value(blob, NAMESPACE, id, b"", limit=8 * limit + (1 << 16))
+    except CorruptValueError:
+        return None
+    return read_record(id, value)
 
 
 def bodies(records: Mapping[str, Record]) -> dict[str, bytes]:

@@ -11,7 +11,7 @@ import re
 from typing import Any
 
 from gitmem import trees
-from gitmem.branches.records import NAMESPACE, Record, read_record
+from gitmem.branches.records import NAMESPACE, Record, read_blob
 from gitmem.entries import ABSENT, UNSET
 from gitmem.errors import ConflictError, CorruptValueError, InvalidValueError, MissingKeyError
 from gitmem.merge import Merged, merge
@@ -24,34 +24,32 @@ from gitmem.transaction import check_target
 from gitmem.trees import KeyId
 
 CHOICES = ("winner", "other", "base")
-_LARGEST, _WRITERS = 8, 1 << 16  # three values, each indented further than where it comes from, and who wrote them
 _OID = re.compile("[0-9a-f]{40}")
 
 
 def conflicts(reader: Reader) -> list[Record]:
     """The conflicts that are open, by namespace, key and pointer; what is no record is passed over."""
-    found = [read_record(id, _read(reader, id)) for id in reader.list(NAMESPACE)]
+    limit = reader.vault.policy(reader.snapshot.root).max_value_bytes
+    blobs = ((id, reader.blob(NAMESPACE, id)) for id in reader.list(NAMESPACE))
+    found = [read_blob(reader.vault, id, blob, limit) for id, blob in blobs if blob is not None]
     return sorted(
         (one for one in found if one is not None), key=lambda one: (one.namespace or "", one.key, one.pointer, one.id)
     )
-
-
-def _read(reader: Reader, id: str) -> Any:
-    """The value of a record; ABSENT if it is none. It holds three values, so it may be larger than one may be."""
-    vault, blob = reader.vault, reader.blob(NAMESPACE, id)
-    limit = _LARGEST * vault.policy(reader.snapshot.root).max_value_bytes + _WRITERS
-    try:
-        return ABSENT if blob is None else vault.value(blob, NAMESPACE, id, reader.snapshot.root, limit=limit)
-    except CorruptValueError:
-        return ABSENT
 
 
 def resolve(namespace: str, what: str, take: str, value: Any = UNSET) -> Step:
     """Settle the conflict of this id, or every conflict of this key of the namespace.
 
     `take` is winner, other or base; with `value` that is taken instead. MissingKeyError if there is no such conflict;
-    MergeConflictError if what was written since contradicts the choice.
+    MergeConflictError if what was written since contradicts the choice. InvalidValueError for another word.
     """
+    if value is UNSET and take not in CHOICES:
+        raise InvalidValueError(
+            f"{take!r} is none of {', '.join(CHOICES)}",
+            hint="pass what should stand there as value=",
+            pointer="",
+            reason="unknown choice",
+        )
 
     def step(stage: Stage) -> None:
         found = _meant(stage.reader, namespace, what)
@@ -126,7 +124,7 @@ def _put(stage: Stage, record: Record, wanted: Any) -> None:
         merged = Merged(patched, ())  # nothing was written since, be it a value or not
     else:
         rules = stage.reader.vault.policy(stage.reader.snapshot.root).rules_for(*where)
-        merged = merge(then.value, stage.value(*where), patched, rules)
+        merged = merge(then.value, patched, stage.value(*where), rules)
     if merged.conflicts:
         raise refused(stage, where, then, merged.conflicts)
     if merged.value is not ABSENT:
