@@ -36,7 +36,7 @@ def is_name(name: str) -> bool:
 @lru_cache(64)
 def branch_ref(branch: str) -> str:
     """The full name of a branch; UnknownRevisionError for a name that git would refuse."""
-    if not isinstance(branch, str) or not branch or not is_name(branch):
+    if not isinstance(branch, str) or branch in ("", "HEAD") or not is_name(branch):
         raise UnknownRevisionError(
             f"{branch!r} cannot be the name of a branch", hint="see `git help check-ref-format`", revision=branch
         )
@@ -156,7 +156,11 @@ class Refs:
                 copied = self._take(draft, lock, locked, wait)
                 if self.read(name) != expected:
                     return False
-                os.rename(lock, path)
+                try:
+                    os.rename(lock, path)
+                except IsADirectoryError:  # left empty by branches that are gone: git would remove it, too
+                    self._remove_empty(path)
+                    os.rename(lock, path)
                 copied = False
             finally:  # Ctrl-C comes between any two calls: what we did is read from the disk
                 if copied or _same(draft, lock):
@@ -167,6 +171,11 @@ class Refs:
         except OSError as error:
             raise storage_error(error, path) from error
         return True
+
+    @staticmethod
+    def _remove_empty(path: str) -> None:
+        for folder, _, _ in os.walk(path, topdown=False):
+            os.rmdir(folder)
 
     def delete(self, name: str, expected: Oid, *, locked: bool, durable: bool, wait: float = WAIT) -> bool:
         """Remove a ref, loose and packed, if it still points at `expected`; False if it does not. Else as `swap`."""

@@ -50,10 +50,7 @@ def test_what_is_taken_stands_there_and_the_record_is_gone(begin: Begin, take: A
     record, head = world.conflict(), world.one.snapshot
     name = record.id if by == "id" else "k"
     world.clock.advance(10)
-    if isinstance(take, str):
-        made = world.one.resolve(name, take)
-    else:
-        made = world.one.resolve(name, value=take)
+    made = world.one.resolve(name, take) if isinstance(take, str) else world.one.resolve(name, value=take)
     assert world.one.retrieve("k") == expected
     assert [(one.namespace, one.key, one.operation) for one in made] == [
         ("conflicts", record.id, "deleted"), *([] if take == "winner" else [("default", "k", "modified")])
@@ -277,7 +274,7 @@ NONSENSE: list[Any] = [
     None, 5, "text", [], {}, {"sides": 5}, {"sides": []}, {"sides": [5]},
     {"namespace": "default", "key": "k", "pointer": "", "sides": [{"revision": "x", "agent": "y", "time": "z"}]},
     {"namespace": 5, "key": "k", "pointer": "", "sides": []},
-    {"namespace": "default", "key": ["k"], "pointer": "", "problem": "key", "sides": [{"time": "2026-01-01T00:00:00Z"}]},
+    {"namespace": "default", "key": ["k"], "pointer": "", "problem": "key", "sides": [{"time": "2026-01-01"}]},
 ]  # fmt: skip
 SIDES = [
     {"value": value, "revision": "0" * 40, "agent": "x", "time": "2026-01-01T00:00:00Z"} for value in ("now", "then")

@@ -25,6 +25,7 @@ def create(repository: Repository, name: str, at: Oid) -> None:
     """A new branch at this commit; ConflictError if there is one of this name at another."""
     ref = branch_ref(name)
     with repository.lock():
+        _check_beside(repository, name)
         if repository.refs.swap(ref, None, at, locked=repository.locks, durable=repository.durable):
             return
     there = repository.head(name)
@@ -37,12 +38,28 @@ def create(repository: Repository, name: str, at: Oid) -> None:
         )
 
 
+def _check_beside(repository: Repository, name: str) -> None:
+    """ConflictError if a branch is named like a folder of this one, or the other way round: git has room for one."""
+    for one in listing(repository):
+        if one.startswith(f"{name}/") or name.startswith(f"{one}/"):
+            raise ConflictError(
+                f"there cannot be a branch {name} beside branch {one}",
+                hint="take another name: to git one is a file where the other is a folder",
+                namespace="",
+                key="",
+            )
+
+
 def remove(repository: Repository, name: str) -> Oid:
-    """Remove a branch, not `main`; where it was. UnknownRevisionError if there is none."""
+    """Remove a branch, not `main`; where it was. UnknownRevisionError if there is none, StorageError in a worktree."""
     if name == MAIN:
         raise ConflictError(
-            "the branch main is the memory itself: it is not removed", hint="", namespace="", key=""
+            "the branch main is the memory itself: it is not removed",
+            hint="another branch is removed by its name; `gitmem delete` deletes keys",
+            namespace="",
+            key="",
         )
+    repository.check_writable(name)
     with repository.lock():
         head = repository.head(name)
         if not repository.refs.delete(branch_ref(name), head, locked=repository.locks, durable=repository.durable):
