@@ -50,7 +50,7 @@ class Copy:
         """What lies about in `local/` and the pack folder that nobody will finish."""
         packs = (self.git_dir / "objects" / "pack").iterdir()
         lying = [path.name for path in packs if path.suffix not in (".pack", ".idx", ".rev")]
-        return lying + [path.name for path in self.repository.local.iterdir() if path.name != "lock"]
+        return lying + [path.name for path in self.repository.local.iterdir() if path.name not in ("lock", "gc.lock")]
 
     def sound(self) -> bool:
         """git finds nothing wrong, and nothing lies about."""

@@ -170,7 +170,7 @@ class Program(Channel):
                 pass_fds=given,
             )
         except FileNotFoundError:
-            raise Trouble(f"the program {command[0]} is not installed", f"install {command[0]}") from None
+            raise Trouble(f"the program {command[0]} is not installed") from None
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         assert self._process.stderr is not None

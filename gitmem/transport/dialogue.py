@@ -66,5 +66,5 @@ class Dialogue(TraditionalGitClient):
         else:
             command, program = serving(service, local_path(address.path)), "git"
         if program == "git" and shutil.which(program) is None:
-            raise Trouble(f"the program {program} is not installed", f"install {program}")
+            raise Trouble(f"the program {program} is not installed")
         return Program(command, timeout=self._timeout, limit=self._limit)

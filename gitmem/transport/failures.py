@@ -16,6 +16,7 @@ from gitmem.remotes import Remote
 from gitmem.remotes.address import shown
 
 _SAY = "see what `git ls-remote URL` says from here"
+_CUT = ("the connection was cut", "try again; nothing was changed here")
 _MOST_WORDS = 300
 _BOILERPLATE = re.compile(r"^(fatal: )?(Could not read from remote|the remote end hung up)", re.IGNORECASE)
 _SECRET = re.compile(r"(://[^\s/@:]*):[^\s/@]*@")
@@ -26,9 +27,11 @@ _WORDS = (
     (r"permission denied \(|publickey", "`ssh HOST` must work without a question: add your key with `ssh-add`"),
     (r"could not resolve|name or service not known|name resolution|getaddrinfo|nodename nor servname",
      "check the host's name, and the network"),
-    (r"connection refused", "check the port, and that the server runs"),
+    (r"not installed|exec: .*not found", "install it, or put it where programs are looked for"),
+    (r"connection refused|(unable|failed|could not) (to )?connect", "check the port, and that the server runs"),
     (r"dubious ownership", "if you trust that folder: `git config --global --add safe.directory FOLDER`"),
-    (r"not (appear to be )?a git repository|repository (\S+ )?not found|no such (file|project)|does not exist|not exported",
+    (r"not (appear to be )?a git repository|repository (\S+ )?not found|no such (file|project)"
+     r"|does not exist|not exported",
      "check the address; an empty repository is made there by `git init --bare`"),
     (r"certificate|ssl|tls", "check the server's certificate; git's http.sslCAInfo names your own authority's"),
     (r"proxy", "check git's http.proxy and the variable https_proxy"),
@@ -89,11 +92,13 @@ def explained(error: BaseException) -> tuple[str, str]:
     if name in ("NewConnectionError", "NameResolutionError", "MaxRetryError", "SSLError", "ProxyError"):
         return _inner(error)
     if name in ("HangupException", "ProtocolError", "IncompleteRead"):
-        return "the connection was cut", "try again; nothing was changed here"
+        return _CUT
     if name == "NotGitRepository":
         return "there is no git repository", advice("not a git repository")
     if name in ("GitProtocolError", "SendPackError", "InvalidWants"):
         words = str(error)
+        if "does not match length prefix" in words:
+            return _CUT
         return words or "it broke the protocol", advice(words)
     return f"its answer makes no sense ({name}: {error})", f"is that address a git repository's? {_SAY}"
 

@@ -36,6 +36,11 @@ if TYPE_CHECKING:
 _OUTPUT = 64 << 20
 _NO_LOGIN = re.compile(r"could not read (Username|Password)|Authentication failed|returned error: 401", re.IGNORECASE)
 _UNADVERTISED = re.compile(r"unadvertised object|not our ref|no such remote ref", re.IGNORECASE)
+_SPEAKS = re.compile(r"packet: .*< ")
+_TRACED = "GIT_TRACE_PACKET=1; export GIT_TRACE_PACKET"
+"""git takes any web page, and half an answer, for the list of a repository that is served as files, an empty one:
+only its trace tells whether a git server has spoken.
+"""
 _RESULT = re.compile(r"([ +*=!-])\t[^\t]*:(\S+)\t(?:\[[^\]]*\])?([^\n]*)")
 _FETCH = (
     "fetch", "--progress", "--no-write-fetch-head", "--no-tags", "--no-recurse-submodules", "--no-auto-maintenance",
@@ -73,10 +78,17 @@ class GitProgram:
     def heads(self) -> dict[str, Oid]:
         """Every branch there and its commit; {} if there is none. One exchange."""
         with telling(self._remote, "reading the branches of"):
-            said = self._run("ls-remote", "--heads", "--", self._url, settings=("protocol.version=0",))
+            said = self._look()
             self._check(said)
+            if not said.output and self._web and not _SPEAKS.search(self._look(exports=_TRACED).words):
+                raise Trouble("its answer is no list of branches", "try again; is that address a git repository's?")
             lines = (line.partition("\t") for line in said.output.splitlines())
             return branches((name.encode("utf-8", "surrogateescape"), oid.encode()) for oid, _, name in lines)
+
+    def _look(self, *, exports: str = "") -> _Said:
+        return self._run(
+            "ls-remote", "--heads", "--", self._url, exports=exports, settings=("protocol.version=0",)
+        )
 
     def fetch(self, wants: Collection[Oid]) -> None:
         """Bring these commits and all they need; what is here already does not travel."""
@@ -160,7 +172,7 @@ class GitProgram:
     def _check(self, said: _Said) -> None:
         if said.code:
             if said.code == 127:
-                raise Trouble("the program git is not installed", "install git, or use dulwich")
+                raise Trouble("the program git is not installed")
             words = last_words(said.words) or f"git ended with {said.code}"
             shallow = "shallow" in words.lower()
             raise Trouble(words, "run `git fetch --unshallow` there" if shallow else advice(words))

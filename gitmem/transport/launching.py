@@ -27,7 +27,10 @@ command=${{GIT_SSH_COMMAND:-${{configured:-${{GIT_SSH:-ssh}}}}}}
 name=${{command%% *}}
 case "${{name##*/}}" in ssh) ;; *) batch= ;; esac
 [ -z "$batch" ] || set -- -o "$batch" "$@"
-if [ -z "${{GIT_SSH_COMMAND:-$configured}}" ]; then exec "$command" "$@"; fi
+if [ -z "${{GIT_SSH_COMMAND:-$configured}}" ]; then
+    command -v "$command" > /dev/null || {{ echo "fatal: the program $command is not installed" >&2; exit 127; }}
+    exec "$command" "$@"
+fi
 eval "exec $command \\"\\$@\\""
 """
 
