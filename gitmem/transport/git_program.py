@@ -73,6 +73,7 @@ class GitProgram:
             self._url = local_path(address.path)
         elif address.password:
             self._url = address.url(user=True)
+        self._accepted = False
         self._login = (address.user, address.password) if address.password else None
 
     def heads(self) -> dict[str, Oid]:
@@ -156,7 +157,8 @@ class GitProgram:
         return said
 
     def _settle(self, *, accepted: bool) -> None:
-        if self._login is not None:
+        if self._login is not None and not (accepted and self._accepted):
+            self._accepted = accepted
             settle(self._url, self._login, accepted=accepted)
 
     def _once(self, arguments: Sequence[str], exports: str, settings: Sequence[str]) -> _Said:
