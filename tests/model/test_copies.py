@@ -50,6 +50,9 @@ CUTS = ["before heads", "after heads", "before fetch", "after fetch", "before pu
 
 who = st.integers(0, 2)
 picks = st.integers(0, 10**6)
+clashes = st.lists(
+    st.tuples(st.sampled_from(KEYS), st.sampled_from(["store", "store", "change", "delete"])), min_size=1, max_size=3
+)
 
 
 class Cut(Exception):
@@ -108,6 +111,7 @@ class Machine(RuleBasedStateMachine):
         self.folder = Path(tempfile.mkdtemp(prefix="gitmem-copies-"))
         self.hub = self.folder / "hub.git"
         run_git(self.folder, "init", "-q", "--bare", "-b", "main", str(self.hub))
+        run_git(self.hub, "config", "gitmem.durability", "fast")
         self.clocks = [Clock(START + timedelta(hours=hours)) for hours in OFF]
         self.memories = [self.open(number) for number in range(3)]
         for number, memory in enumerate(self.memories):
@@ -201,6 +205,21 @@ class Machine(RuleBasedStateMachine):
             return
         self.written(number, entry)
 
+    @rule(some=clashes, team=st.permutations([0, 1, 2]), size=st.integers(2, 3))
+    def clash(self, some: list[tuple[str, str]], team: list[int], size: int) -> None:
+        """Several copies write the same keys, none knowing of the others."""
+        for number in team[:size]:
+            for key, verb in some:
+                if verb == "change" and key[0] in "dln":
+                    {"d": self.patch_one, "l": self.append, "n": self.bump}[key[0]](number)
+                elif verb == "delete" and number == team[0]:
+                    self.delete(number, key)
+                else:
+                    self.store(number, key, 30 if key[0] == "t" else None)
+
+    def patch_one(self, number: int) -> None:
+        self.patch(number, "abc"[self.turn % 3], self.turn % 5 == 0)
+
     # --- a branch of a copy ---
 
     @rule(number=who, key=st.sampled_from(KEYS))
@@ -229,12 +248,13 @@ class Machine(RuleBasedStateMachine):
 
     # --- conflicts, rules, contracts ---
 
-    @rule(number=who, pick=picks, take=st.sampled_from(["winner", "other", "base", "value"]))
-    def resolve(self, number: int, pick: int, take: str) -> None:
+    @precondition(lambda self: any(memory.list(namespace="conflicts") for memory in self.memories))
+    @rule(first=who, pick=picks, take=st.sampled_from(["winner", "other", "base", "value"]))
+    def resolve(self, first: int, pick: int, take: str) -> None:
+        """At the first copy that has one."""
+        number = next(one for one in (first, 0, 1, 2) if self.memories[one].conflicts())
         memory = self.memories[number]
         found = memory.conflicts()
-        if not found:
-            return
         record = found[pick % len(found)]
         try:
             if take == "value":
@@ -291,31 +311,29 @@ class Machine(RuleBasedStateMachine):
         assert (done.before, done.revision) == (before, memory.snapshot)
         return True
 
-    @rule(number=who)
-    def sync(self, number: int) -> None:
-        assert self.meet(number)
+    @rule(some=st.lists(who, min_size=1, max_size=4))
+    def sync(self, some: list[int]) -> None:
+        for number in some:
+            assert self.meet(number)
 
     @rule(number=who, point=st.sampled_from(CUTS))
     def sync_cut_off(self, number: int, point: str) -> None:
         self.meet(number, point=point)
 
-    @rule(number=who, other=who)
-    def sync_with_peer(self, number: int, other: int) -> None:
+    @rule(team=st.permutations([0, 1, 2]))
+    def sync_with_peer(self, team: list[int]) -> None:
         """Without the server, so that merges are made on both sides of it."""
-        if number != other:
-            self.meet(number, f"peer{other}")
+        self.meet(team[0], f"peer{team[1]}")
 
     @rule(number=who, full=st.booleans())
     def gc(self, number: int, full: bool) -> None:
         self.memories[number].gc(full=full)
 
-    @rule(number=who)
-    def reopen(self, number: int) -> None:
-        self.memories[number].close()
-        self.memories[number] = self.open(number)
-
     @rule(number=who, seconds=st.integers(1, 100))
     def wait(self, number: int, seconds: int) -> None:
+        """And open the memory anew afterwards."""
+        self.memories[number].close()
+        self.memories[number] = self.open(number)
         self.clocks[number].advance(seconds)
 
     # --- calm ---
@@ -388,7 +406,7 @@ class Machine(RuleBasedStateMachine):
             assert ABSENT in sides or one.record.namespace is None, one
             assert since or one.record.namespace is None, one
 
-    @precondition(lambda self: self.turn % 2)
+    @precondition(lambda self: self.turn % 4 == 0)
     @rule(order=st.permutations([0, 1, 2]))
     def swap(self, order: list[int]) -> None:
         """Two copies that both know the server's head: whoever comes first, they come to the same commit."""
@@ -461,7 +479,7 @@ def hub_head(hub: Path) -> str:
 
 
 QUICK = settings(
-    max_examples=40, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck), print_blob=True
+    max_examples=15, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck), print_blob=True
 )
 
 
