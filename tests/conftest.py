@@ -21,7 +21,9 @@ Git = Callable[..., str]
 @pytest.fixture(autouse=True)
 def _nobodys_settings(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
     """Nothing comes from the caller's environment, home folder or git settings, in child processes either."""
-    for name in [name for name in os.environ if name.startswith(("GITMEM_", "GIT_"))]:
+    for name in [name for name in os.environ if name.startswith(("GITMEM_", "GIT_", "SSH_ASKPASS"))]:
+        monkeypatch.delenv(name)
+    for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("HOME", str(tmp_path_factory.getbasetemp()))
     monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
