@@ -104,7 +104,7 @@ def test_what_is_not_there_cannot_be_removed_or_found(ours: Repository) -> None:
     assert "backup" in caught.value.hint
 
 
-@pytest.mark.parametrize("name", ["", "a/b", "-x", ".x", "a..b", "a b", "x.lock", "a\nb", "a~b", "@", "a:b", "\x7f"])
+@pytest.mark.parametrize("name", ["", "a/b", "-x", ".x", "a..b", "a b", "x.lock", "a\nb", "a~b", "@", "a:b", 'a"b', "\x7f"])
 def test_a_name_that_is_no_part_of_a_ref_is_refused(ours: Repository, name: str) -> None:
     """The refs that follow it could not be made."""
     before = (ours.git_dir / "config").read_bytes()
@@ -113,7 +113,7 @@ def test_a_name_that_is_no_part_of_a_ref_is_refused(ours: Repository, name: str)
     assert (ours.git_dir / "config").read_bytes() == before
 
 
-@pytest.mark.parametrize("name", ["größe", 'a"b', "a.b", "a;b", "a#b", "[x", "$(x)"])
+@pytest.mark.parametrize("name", ["größe", "a.b", "a;b", "a#b", "[x", "$(x)"])
 def test_an_odd_name_is_written_so_that_git_reads_it(ours: Repository, git: Git, name: str) -> None:
     """Quoted where git quotes."""
     if "[" not in name:

@@ -131,7 +131,7 @@ def check_url(url: str, *, name: str = "") -> str:
 
 
 def _check_name(name: str) -> None:
-    if not name or "/" in name or not is_name(name):
+    if not name or "/" in name or '"' in name or not is_name(name):
         raise RemoteError(
             f"{name!r} cannot be the name of a remote",
             hint="one word will do: origin, upstream, backup",
