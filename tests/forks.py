@@ -47,13 +47,16 @@ class Fork(NamedTuple):
                 return
 
     def merge(self) -> Merge:
-        """Take two into one. It is the same commit as the other way round; then both branches are at it."""
+        """Take two into one. Where a commit is made it is that of the other way round; then both branches are at it."""
         other = self.two.merge("one", dry_run=True)
         told = self.one.merge("two", dry_run=True)
-        assert (told.revision, told.conflicts, told.merged) == (other.revision, other.conflicts, other.merged)
+        heads = [bytes.fromhex(one.before) for one in (told, other)]
+        if not any(self.main.vault.index.is_ancestor(*pair) for pair in (heads, heads[::-1])):
+            assert (told.revision, told.conflicts) == (other.revision, other.conflicts)
         done = self.one.merge("two")
         assert done == told
-        assert self.two.merge("one").revision == done.revision
+        if done.merged or done.revision != done.before:
+            assert self.two.merge("one").revision == done.revision
         assert run_git(self.git_dir, "fsck", "--strict", "--no-dangling") == ""
         return done
 

@@ -283,6 +283,14 @@ def test_a_file_that_is_no_value_on_one_side_loses_against_a_value(begin: Begin)
     assert world.one.retrieve("k") == 1
 
 
+def test_the_same_change_of_both_sides_is_no_conflict_with_a_past_that_is_no_value(begin: Begin) -> None:
+    """Not even where a rule wants to count it twice."""
+    world = begin({}, {"gitmem.toml": toml("[[merge]]", 'keys = "**"', 'rule = "total"'), "default/k.json": b"{"})
+    world.store("k", 5, 5)
+    assert world.merge().conflicts == ()
+    assert world.one.retrieve("k") == 5
+
+
 @pytest.mark.parametrize("lower", [0, 1])
 def test_what_was_read_before_makes_no_difference(begin: Begin, lower: int) -> None:
     """A value is larger than one side's limit: a machine that knows it already merges as one that does not."""

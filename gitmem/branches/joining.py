@@ -209,6 +209,8 @@ class _Join:
         self, key: KeyId, blobs: tuple[Oid | None, Oid | None, Oid | None], sides: list[Any], winner: int
     ) -> Outcome:
         """A key whose file is no value on some side: a value wins over none."""
+        if blobs[1] == blobs[2]:
+            return Outcome(*blobs, blobs[1], "taken")
         if (sides[1] is _UNREADABLE) != (sides[2] is _UNREADABLE):
             winner = int(sides[1] is _UNREADABLE)
         shown = [
