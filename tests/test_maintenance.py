@@ -374,6 +374,21 @@ def test_the_draft_of_a_dead_gitmem_is_removed(memory: Memory, patient: Patient)
     patient.cured("dead-draft", "note", naming="publish-0123")
 
 
+def test_the_lock_of_a_dead_gitmem_on_the_config_is_removed(memory: Memory, bare: Path, patient: Patient) -> None:
+    """As that of a branch: `remote add` was killed."""
+    draft = _written(memory.vault.repository.local / "publish-0123", "x")
+    os.link(draft, bare / "config.lock")
+    patient.cured("dead-lock", "warning", naming="config.lock")
+
+
+def test_what_a_dead_gitmem_was_fetching_is_removed(memory: Memory, patient: Patient) -> None:
+    """Nothing of it was ever visible."""
+    folder = memory.vault.repository.local / "transit-0123"
+    folder.mkdir()
+    _written(folder / "arriving.pack")
+    patient.cured("dead-transit", "note", naming="transit-0123")
+
+
 @pytest.mark.parametrize("name", ["refs/heads/main.lock", "packed-refs.lock", "HEAD.lock", "config.lock", "index.lock"])
 def test_a_foreign_lock_is_removed_after_a_question(bare: Path, patient: Patient, name: str) -> None:
     """Only a person can know whether a git command is still running there."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -399,3 +400,35 @@ def test_a_deleted_ref_is_gone_loose_and_packed(tmp_path: Path, git: Git, packed
     assert git(repository.git_dir, "show-ref", "-d").splitlines() == after
     assert not list(repository.git_dir.rglob("*.lock"))
     assert not repository.refs.drafts()
+
+
+def test_a_file_of_gits_is_rewritten_under_gits_lock(branch: Branch) -> None:
+    """Whole or not at all, with the mode it had; past a dead writer's lock, and never past a foreign one."""
+    path, lock = branch.folder / "config", branch.folder / "config.lock"
+    path.write_text("old")
+    path.chmod(0o640)
+
+    def rewrite(edit: Callable[[bytes], bytes], *, locked: bool = True) -> None:
+        branch.refs.rewrite("config", edit, locked=locked, durable=True, wait=0.05)
+
+    def seen(content: bytes) -> bytes:
+        assert lock.exists()
+        return content + b" and new"
+
+    rewrite(seen)
+    assert path.read_text() == "old and new"
+    assert path.stat().st_mode & 0o777 == 0o640
+    with pytest.raises(ZeroDivisionError):
+        rewrite(lambda content: bytes(1 // 0))
+    dead = branch.local / "publish-0123456789abcdef"
+    dead.write_text("\n")
+    os.link(dead, lock)
+    with pytest.raises(ContentionError):
+        rewrite(seen, locked=False)
+    rewrite(seen)
+    assert path.read_text() == "old and new and new"
+    lock.touch()
+    with pytest.raises(ContentionError):
+        rewrite(seen)
+    lock.unlink()
+    assert branch.clean()

@@ -14,6 +14,7 @@ import pytest
 from gitmem import Memory, upkeep
 from gitmem.locking import exclusive
 from gitmem.packing import GcReport
+from gitmem.transport.transit import transit
 
 THRESHOLD = 6_700
 
@@ -133,6 +134,23 @@ def test_gc_leaves_what_may_belong_to_the_living(memory: Memory) -> None:
     memory.gc()
     assert (where.local / "free-0123").exists()
     assert (where.git_dir / "refs/heads/other.lock").exists()
+
+
+def test_gc_removes_what_a_dead_process_was_fetching_and_leaves_what_a_living_one_is(memory: Memory) -> None:
+    """Told apart by a lock that the kernel gives back; a lock without a folder goes when it is old."""
+    where = memory.vault.repository
+    write(memory, 1)
+    dead, orphan = where.local / "transit-0123", where.local / "transit-4567.lock"
+    (dead / "objects").mkdir(parents=True)
+    (dead / "arriving.pack").write_bytes(b"half")
+    dead.with_name("transit-0123.lock").touch()
+    orphan.touch()
+    os.utime(orphan, (0, 0))
+    with transit(where) as living:
+        memory.gc()
+        left = {path.name for path in where.local.glob("transit-*")}
+        assert left == {Path(living).name, Path(living).name + ".lock"}
+    assert not list(where.local.glob("transit-*"))
 
 
 def test_gc_does_not_wait_for_a_writer_that_does_not_end(memory: Memory, monkeypatch: pytest.MonkeyPatch) -> None:
