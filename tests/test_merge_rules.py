@@ -108,6 +108,14 @@ def test_a_total_that_is_no_legal_number_is_a_conflict() -> None:
     assert by("total", "1", 2, 3) == Conflict("", "1", 2, 3)
 
 
+def test_a_total_of_what_is_no_number_leaves_equal_sides_alone() -> None:
+    """Both removed the counter, or wrote the same text beside it: they agree, and nobody has to be asked."""
+    for base, side in ((5, ABSENT), ("a", "b"), (ABSENT, None), ("a", 5), (5, "a"), (True, False)):
+        assert by("total", base, side, side) is side
+    base, side = {"n": 1, "m": 1, "t": "a"}, {"n": 2, "t": "b"}
+    assert merge(base, side, side, [Rule("/*", "total")]) == Merged({"n": 3, "t": "b"}, ())
+
+
 def test_a_total_inside_is_found_below_equal_sides() -> None:
     """The short cut for equal sides would count one of the two."""
     base = {"a": {"n": 1, "m": [1]}, "b": 1}

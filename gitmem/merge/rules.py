@@ -16,7 +16,7 @@ from gitmem.codec import MAX_INT_DIGITS
 from gitmem.members import ABSENT
 from gitmem.merge.conflicts import Conflict
 from gitmem.merge.runs import Element, united
-from gitmem.merge.sameness import canonical, mark
+from gitmem.merge.sameness import canonical, mark, same
 
 Times = tuple[Any, Any] | None
 _Settle = Callable[[Conflict], Any]
@@ -112,7 +112,7 @@ def _total(conflict: Conflict, times: Times) -> Any:
     start = 0 if conflict.base is ABSENT else conflict.base
     terms = (conflict.ours, conflict.theirs, start)
     if not all(map(_is_number, terms)):
-        return conflict
+        return conflict.ours if same(conflict.ours, conflict.theirs) else conflict
     if all(type(term) is int for term in terms):
         total = conflict.ours + conflict.theirs - start
         return total if -_INT_END < total < _INT_END else conflict
