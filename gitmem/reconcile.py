@@ -202,7 +202,8 @@ def _last_change(reader: Reader, where: KeyId, origin: Origin, pointer: str) -> 
     else:  # nothing came before the first
         if newer[1] is not ABSENT:
             return newer[0]
-    assert newest is not None, "who conflicts with us has written"
+    if newest is None:  # the base is another branch's, and the key never was in this one
+        raise unknown(f"of {where[1]} in this branch", "store it without base=: nobody here has ever written the key")
     return newest
 
 

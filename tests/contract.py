@@ -732,6 +732,13 @@ class MemoryContract:
         assert world.memory.snapshot == head
         assert world.memory.store("k", {"a": 2}, base=gone).value == {"a": 2}
 
+    def test_a_base_of_a_branch_that_alone_has_the_key_is_no_base_here(self, world: World) -> None:
+        """Nobody in this branch wrote or deleted the key: there is no one to be in conflict with."""
+        base = world.memory.branch("idea").store("k", {"a": 1})
+        with raises(UnknownRevisionError):
+            world.memory.store("k", {"a": 2}, base=base)
+        assert world.memory.store("k", {"a": 2}).version == 1
+
     def test_a_key_that_expires_is_renewed_against_its_end(self, world: World) -> None:
         """Where the base had an expiry, the change wins: over a deletion, and over the expiry itself."""
         base = world.memory.store("k", {"by": "me"}, ttl=5)
