@@ -177,33 +177,47 @@ def meet_together(order: dict[str, Any]) -> None:
 
 # --- one meeting that dies at a chosen point ---
 
-CALLS = ("open", "link", "rename", "replace", "unlink", "mkdir", "rmdir", "write", "fsync", "read")
+CALLS = ("link", "rename", "replace", "unlink", "mkdir", "rmdir", "write")
+"""What changes something outside this process; and `open`, where it makes a file."""
 
 
 def cut(order: dict[str, Any]) -> None:
-    """One sync that is killed right before, or right after, its nth call to the system; `whole` if it has fewer."""
-    count = 0
+    """One sync that is killed right before its nth change of anything; `whole` if it makes fewer, with their number.
+
+    The file `line` is locked while it lives.
+    """
+    made = 0
+
+    def count() -> None:
+        nonlocal made
+        made += 1
+        if made == order["at"]:
+            os.kill(os.getpid(), signal.SIGKILL)
 
     def counted(call: Callable[..., Any]) -> Callable[..., Any]:
         def run(*arguments: Any, **options: Any) -> Any:
-            nonlocal count
-            count += 1
-            if count == order["at"] and not order["after"]:
-                os.kill(os.getpid(), signal.SIGKILL)
-            result = call(*arguments, **options)
-            if count == order["at"]:
-                os.kill(os.getpid(), signal.SIGKILL)
-            return result
+            count()
+            return call(*arguments, **options)
 
         return run
 
-    with opened(order) as memory:
+    plain_open, plain_write = os.open, os.write
+
+    def opening(path: Any, flags: int, *arguments: Any, **options: Any) -> int:
+        if flags & os.O_CREAT:
+            count()
+        return plain_open(path, flags, *arguments, **options)
+
+    with opened(order) as memory, open(order["line"]) as line:
+        fcntl.flock(line, fcntl.LOCK_EX)
         memory.search("**")
+        say(by=order["name"], kind="ready")
         for name in CALLS:
             setattr(os, name, counted(getattr(os, name)))
+        os.open = opening
         memory.sync(program=order.get("program"))
-    count = -1_000_000
-    say(by=order["name"], kind="whole")
+        os.write = plain_write
+        say(by=order["name"], kind="whole", made=made)
 
 
 JOBS = {"write": write, "meet": meet, "together": meet_together, "cut": cut}
