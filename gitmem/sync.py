@@ -96,20 +96,25 @@ class Meeting:
     def run(self, *, dry_run: bool, pause: Callable[[float], None] = time.sleep) -> Sync:
         """Meet until nobody was quicker. RemoteError, what opening a memory raises of theirs, ContentionError."""
         before = self._head()
+        seen = set()
         for attempt in range(ROUNDS):
             if attempt:
                 pause(random.uniform(0, min(LONGEST_PAUSE, 0.01 * LONGEST_PAUSE * 2**attempt)))
             theirs = self._look()
+            seen.add(theirs)
             if dry_run:
                 return self._planned(before, theirs)
             if self._round(theirs):
                 return self._done(before, self._head())
-        raise ContentionError(
-            f"branch {self._path.branch} of {self._remote.name} moved under every one of {ROUNDS} attempts",
-            hint="it is very busy: sync again; nothing is lost",
-            path=self._remote.name,
-            age=None,
-        )
+        branch, name = self._path.branch, self._remote.name
+        if len(seen) > 1:
+            message = f"branch {branch} of {name} moved under every one of {ROUNDS} attempts"
+            hint = "it is very busy: sync again; nothing is lost"
+        else:
+            message = f"branch {branch} of {name} stands still, and yet took none of {ROUNDS} pushes"
+            hint = f"a dead writer's lock may be in the way there: refs/heads/{branch}.lock; if it is a memory,\n"
+            hint += "the next write or `gitmem doctor --repair` there removes it"
+        raise ContentionError(message, hint=hint, path=name, age=None)
 
     def _head(self) -> Oid:
         return self._repository.head(self._path.branch)

@@ -174,6 +174,19 @@ def test_a_remote_that_moves_at_every_attempt_is_given_up(copy: Open) -> None:
     assert meet(a)[0].revision == a.snapshot
 
 
+def test_a_remote_that_stands_still_and_takes_nothing_is_told_apart(copy: Open, hub: Path) -> None:
+    """A lock that a killed program left there is no contention: who is told to sync again would do so for ever."""
+    a = copy("a")
+    a.sync()
+    head = a.store("x", 1).revision
+    (hub / "refs/heads/main.lock").touch()
+    with pytest.raises(ContentionError, match="stands still") as caught:
+        meet(a)
+    assert "refs/heads/main.lock" in caught.value.hint
+    (hub / "refs/heads/main.lock").unlink()
+    assert meet(a)[0].revision == head
+
+
 def test_what_is_written_during_a_sync_is_merged_with_what_came(copy: Open) -> None:
     """The branch here moved after the push: their head and ours become one commit, and the next sync sends it."""
     a, b = copy("a"), copy("b")
