@@ -104,7 +104,9 @@ def test_what_is_not_there_cannot_be_removed_or_found(ours: Repository) -> None:
     assert "backup" in caught.value.hint
 
 
-@pytest.mark.parametrize("name", ["", "a/b", "-x", ".x", "a..b", "a b", "x.lock", "a\nb", "a~b", "@", "a:b", 'a"b', "\x7f"])
+@pytest.mark.parametrize(
+    "name", ["", "a/b", "-x", ".x", "a..b", "a b", "x.lock", "a\nb", "a~b", "@", "a:b", 'a"b', "\x7f"]
+)
 def test_a_name_that_is_no_part_of_a_ref_is_refused(ours: Repository, name: str) -> None:
     """The refs that follow it could not be made."""
     before = (ours.git_dir / "config").read_bytes()
@@ -228,6 +230,8 @@ SECRET = "s3cret-Wort"
         f"https://a:{SECRET}@b@h/x", f"git://a:{SECRET}@h/x", f"ann:{SECRET}@host:path", f"https://a:{SECRET}@h:x/y",
         "https://ghp_s3cret-Wort0123456789@github.com/a/b", "https://glpat-s3cret-Wort@gitlab.com/a/b",
         f"ftp://a:{SECRET}@h/x", f"https://a:{SECRET}@[::1/x",
+        f"https://a:12/{SECRET}@h/x", f"https://a:12#{SECRET}@h/x", f"https://a%3A{SECRET}@h/x",
+        f"https:/a:{SECRET}@h/x", f"https:///a:{SECRET}@h/x", f"https:a:{SECRET}@h/x", f"https://a:12/b@{SECRET}@h/x",
     ],
 )  # fmt: skip
 def test_a_password_in_an_address_is_refused_and_never_repeated(ours: Repository, url: str) -> None:
@@ -243,7 +247,7 @@ def test_a_password_in_an_address_is_refused_and_never_repeated(ours: Repository
     assert "***" in shown(url)
 
 
-@pytest.mark.parametrize("url", [URL, "git@github.com:a/b.git", "/a:b@c/d", "ssh://git@h/x", "https://ann@h/x", "../x"])
+@pytest.mark.parametrize("url", [URL, "git@github.com:a/b.git", "/a:b@c/d", "ssh://git@h/x", "https://ann@h/x", "../x", "ssh://git@h:22/~a@b"])
 def test_an_address_without_a_password_is_shown_as_it_is(url: str) -> None:
     """A user is no secret."""
     assert shown(url) == url

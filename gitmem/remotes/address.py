@@ -19,6 +19,7 @@ _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 _COMMAND = re.compile(r"[A-Za-z0-9]+::")
 _REMOTE_SHELL = re.compile(r"(?:([^/@:]+)@)?(\[[^\]/]+\]|[^/:@\[\]]+):(.*)", re.DOTALL)
 _MIDDLE = re.compile(r"[^/@]*@[^/@:]+:")
+_MISTYPED = re.compile(r"(?is)^((?:https?|ssh|git|ftp):/*)[^@]*(?::|%3a).*@")  # a:12/34@h
 _TOKEN = re.compile(r"(gh[a-z]_|github_pat_|glpat-)[\w-]{8}")
 _UNFIT = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 _HINT = "a folder, or a URL that begins with https://, ssh://, git:// or file://, or host:path for ssh"
@@ -123,6 +124,8 @@ def shown(url: str) -> str:
     if at and (colon or _TOKEN.match(user)):
         hidden = f"{user}:***" if colon else "***"
         return url.replace(f"{login}@{rest}", f"{hidden}@{rest}", 1)
+    if _MISTYPED.match(url):
+        return _MISTYPED.sub(r"\1***@", url)
     return re.sub(r"^([^/@:]+):[^/@]*@([^/@:]+:)", r"\1:***@\2", url)
 
 
