@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +98,7 @@ def test_every_command_works_on_another_branch() -> None:
     (("resolve", "k", "--take", "base"), 3, "there is no open conflict 'k'"),
     (("resolve", "0123456789abcdef", "--take", "winner"), 3, "there is no open conflict"),
     (("resolve", "k", "--take", '{"a'), 7, "not a legal value"),
+    (("store", "k", "2", "--base"), 2, "requires an argument"),
     (("store", "k", "2", "--base", "9"), 3, "version 9 of k"),
     (("store", "k", "2", "--base", "no-such"), 3, "there is no revision"),
     (("store", "k", "2", "--base", ""), 3, "there is no revision"),
@@ -128,7 +130,7 @@ def test_a_merge_tells_each_key_and_asks_a_person_for_the_rest() -> None:
     parted()
     before = run_git(BARE, "for-each-ref")
     dry = gitmem("merge", "side", "--dry-run", code=4)
-    shown = r"conflict\tdefault\tk\nnew\tdefault\tnew\nwould be merged to \w{12}: 1 conflict, 1 new\n"
+    shown = r"conflict\tdefault\tk\nnew\tdefault\tnew\nwould be merged to \w{12}: 1 in conflict, 1 new\n"
     assert re.fullmatch(shown, dry.stdout)
     assert dry.stderr == ""
     assert run_git(BARE, "for-each-ref") == before
@@ -184,8 +186,8 @@ def test_conflicts_are_shown_with_both_sides() -> None:
     gitmem("merge", "side", code=4)
     shown = gitmem("conflicts")
     assert re.fullmatch(
-        r"[0-9a-f]{16}  k /a in default\n  now    3  \(by hand, \S+Z, \w{12}\)\n"
-        r"  other  2  \(by ann, \S+Z, \w{12}\)\n  base   1\n", shown.stdout,
+        r"[0-9a-f]{16}  k /a in default\n  winner  3  \(by hand, \S+Z, \w{12}\)\n"
+        r"  other   2  \(by ann, \S+Z, \w{12}\)\n  base    1\n", shown.stdout,
     )  # fmt: skip
     assert shown.stderr == "hint: gitmem resolve ID --take winner|other|base|VALUE\n"
     assert gitmem("conflicts", "-n", "default").stdout == shown.stdout
@@ -210,6 +212,33 @@ def test_a_conflict_is_settled_by_one_word_or_a_value(take: str, expected: Any) 
     gitmem("resolve", record["id"], "--take", take, code=3)
 
 
+@pytest.mark.parametrize(("take", "hint"), [
+    ("othr", "did you mean other?"), ("Winner", "did you mean winner?"), ("absent", "other the other side"),
+    ("theirs", "winner is what the merge put there"),
+])  # fmt: skip
+def test_a_slip_in_a_side_is_not_stored_as_text(take: str, hint: str) -> None:
+    """In quotes it is a text like any other."""
+    parted()
+    gitmem("merge", "side", code=4)
+    assert hint in gitmem("resolve", "k", "--take", take, code=2).stderr
+    assert len(told("conflicts")) == 1
+    gitmem("resolve", "k", "--take", f'"{take}"')
+    assert told("retrieve", "k")["a"] == take
+
+
+def test_a_branch_that_another_copy_has_is_fetched_by_the_command_in_the_hint(tmp_path: Path) -> None:
+    """The hint names the memory, the remote and the branch; typed as it stands, it helps."""
+    gitmem("store", "k", "1")
+    gitmem("clone", ".gitmem", "there")
+    gitmem("branch", "by-hand")
+    commit_files(BARE, {"default/l.json": b"2\n"}, branch="by-hand")
+    result = gitmem("merge", "by-hand", "--store", "there", code=3)
+    (fetch,) = re.findall("if origin has it: `git ([^`]+)`", result.stderr)
+    run_git(tmp_path, *shlex.split(fetch))
+    gitmem("merge", "by-hand", "--store", "there")
+    assert told("retrieve", "l", "--store", "there") == 2
+
+
 def test_a_key_settles_all_its_conflicts_in_its_namespace() -> None:
     """Found by -n, like any key."""
     parted()
@@ -229,7 +258,8 @@ def test_a_choice_against_a_later_write_exits_with_4() -> None:
     assert re.match(r"error: .* /a was 3, is 9 by late at \S+, and would be 2\nhint: ", result.stderr)
     assert result.stdout == ""
     assert len(told("conflicts")) == 1
-    gitmem("resolve", "k", "--take", "winner")
+    (keep,) = re.findall("keep what was written since: `gitmem ([^`]+)`", result.stderr)
+    gitmem(*shlex.split(keep))
     assert told("retrieve", "k") == {"a": 9, "b": 2}
 
 
@@ -256,7 +286,7 @@ def test_what_breaks_a_rule_is_shown_with_the_rule() -> None:
     commit_files(BARE, {"default/bad.json": b"{"}, branch="side")
     gitmem("merge", "side", code=4)
     shown = gitmem("conflicts").stdout
-    assert "\n  came in from another copy and breaks a value's rule: absent  (by hand, " in shown
+    assert "\n  came in and is no value  (by hand, " in shown
     assert "no other to take" in gitmem("resolve", "bad", "--take", "other", code=7).stderr
     gitmem("resolve", "bad", "--take", "1")
     assert told("retrieve", "bad") == 1

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -19,12 +20,20 @@ from gitmem.cli.opening import MAIN, reading, writing
 from gitmem.cli.output import compact, counted, hint, line, short, write, write_json, write_table
 from gitmem.cli.writes import tell_versions
 from gitmem.entries import ABSENT
+from gitmem.errors import MergeConflictError, UnknownRevisionError
 
 if TYPE_CHECKING:
     from gitmem.branches import KeyResult, Merge, Record, Side
+    from gitmem.memory import Memory
 
 CONFLICT = 4
 _TAKES = ("winner", "other", "base")
+_NO_TAKES = {"ours", "theirs", "mine", "yours", "now", "absent"}  # words of git, and of this program's own output
+_PROBLEMS = {
+    "key": "came in under a name that is no key",
+    "value": "came in and is no value",
+    "contract": "came in and breaks a contract",
+}
 
 
 @verb("branch")
@@ -69,13 +78,27 @@ def merge(ctx: click.Context, place: Place, as_json: bool, revision: str, dry_ru
     gitmem.toml say. What remains in conflict goes to the later writer and is kept in the namespace `conflicts`:
     `gitmem conflicts` lists it, the exit code is 4.
     """
-    done = writing(place, create=False).merge(revision, dry_run=dry_run)
+    memory = writing(place, create=False)
+    try:
+        done = memory.merge(revision, dry_run=dry_run)
+    except UnknownRevisionError as error:
+        raise _no_branch(error, revision, memory) from None
     if as_json:
         write_json(done.to_json())
     else:
         tell_merge(done, dry_run=dry_run)
     if done.conflicts:
         ctx.exit(CONFLICT)
+
+
+def _no_branch(error: UnknownRevisionError, name: str, memory: Memory) -> UnknownRevisionError:
+    """The same error, where a branch was looked for: another copy may have it."""
+    hints = [f"`gitmem branch` lists the branches; {error.hint}"]
+    for remote in memory.remotes():
+        branch = name.removeprefix(f"{remote.name}/")
+        fetch = f"git -C {quote(str(memory.path))} fetch {remote.name} {quote(f'{branch}:{branch}')}"
+        hints.append(f"if {remote.name} has it: `{fetch}`, then `gitmem merge {quote(branch)}`")
+    return UnknownRevisionError(error.message, hint="\n".join(hints), revision=error.revision)
 
 
 def tell_merge(done: Merge, *, dry_run: bool) -> None:
@@ -94,7 +117,8 @@ def tell_results(keys: Iterable[KeyResult], heading: str, *, unchanged: str = "u
     rows = [(one.result, one.namespace, one.key) for one in keys]
     write_table([row for row in rows if row[0] != "unchanged"])
     counts = Counter(result for result, _, _ in rows)
-    said = ", ".join(f"{counts[one]} {unchanged if one == 'unchanged' else one}" for one in sorted(counts))
+    words = {"unchanged": unchanged, "conflict": "in conflict"}
+    said = ", ".join(f"{counts[one]} {words.get(one, one)}" for one in sorted(counts))
     write(f"{heading}{': ' + said if said else ''}")
 
 
@@ -102,8 +126,8 @@ def tell_results(keys: Iterable[KeyResult], heading: str, *, unchanged: str = "u
 def conflicts(place: Place, as_json: bool) -> None:
     """List what merges left to a person.
 
-    One line for each: its id, the key and the place in the value, what stands there now and who wrote it, and what the
-    other side says.
+    For each its id, the key and the place in the value, then the winner, which the merge put there, the other side, and
+    the base that both began with: whose value, by whom and when. `gitmem resolve` settles it.
     """
     found = [one for one in reading(place).conflicts() if place.only in (None, one.namespace)]
     if as_json:
@@ -113,11 +137,13 @@ def conflicts(place: Place, as_json: bool) -> None:
         where = f"{line(one.key)}{' ' + line(one.pointer) if one.pointer else ''} in {line(one.namespace or '-')}"
         write(f"{one.id}  {where}")
         if one.problem is not None:
-            write(f"  came in from another copy and breaks a {one.problem}'s rule: {_said(one.sides[0])}")
+            problem = _PROBLEMS.get(one.problem, f"came in and breaks a rule ({line(one.problem)})")
+            said = "" if one.sides[0].value is ABSENT else f": {compact(one.sides[0].value)}"
+            write(f"  {problem}{said}  ({_author(one.sides[0])})")
             continue
-        write(f"  now    {_said(one.sides[0])}")
-        write(f"  other  {_said(one.sides[1])}")
-        write(f"  base   {'absent' if one.base is ABSENT else compact(one.base)}")
+        write(f"  winner  {_said(one.sides[0])}")
+        write(f"  other   {_said(one.sides[1])}")
+        write(f"  base    {'absent' if one.base is ABSENT else compact(one.base)}")
     if found:
         hint("gitmem resolve ID --take winner|other|base|VALUE")
     else:
@@ -126,7 +152,11 @@ def conflicts(place: Place, as_json: bool) -> None:
 
 def _said(side: Side) -> str:
     value = "absent" if side.value is ABSENT else compact(side.value)
-    return f"{value}  (by {line(side.agent)}, {line(side.time)}, {short(side.revision)})"
+    return f"{value}  ({_author(side)})"
+
+
+def _author(side: Side) -> str:
+    return f"by {line(side.agent)}, {line(side.time)}, {short(side.revision)}"
 
 
 @verb("resolve")
@@ -141,11 +171,27 @@ def resolve(place: Place, as_json: bool, what: str, take: str, message: str | No
     record is deleted in the same commit, and the conflict does not come back.
     """
     memory = writing(place, create=False)
-    if take in _TAKES:
-        done = memory.resolve(what, take, message=message)
-    else:
-        done = memory.resolve(what, value=values.parse(take), message=message)
+    choice = {"take": take} if take in _TAKES else {"value": _typed(take)}
+    try:
+        done = memory.resolve(what, message=message, **choice)
+    except MergeConflictError as error:
+        space = f" -n {quote(place.namespace)}" if place.namespace else ""
+        error.hint = f"to keep what was written since: `gitmem resolve {quote(what)} --take winner{space}`;\n" \
+                     "to change it, store the value first, then settle the conflict so"  # fmt: skip
+        raise
     tell_versions(done, as_json, {"deleted": "settled"}, nothing="nothing changed")
+
+
+def _typed(take: str) -> Any:
+    """The VALUE of --take; a slip of the keyboard in one of its words, or git's word for it, is not stored as text."""
+    from difflib import get_close_matches
+
+    wanted = values.parse(take)
+    near = get_close_matches(take, _TAKES, n=1, cutoff=0.75) if wanted == take else []
+    if near or take in _NO_TAKES:
+        meant = f"did you mean {near[0]}?" if near else "winner is what the merge put there, other the other side;"
+        raise Misused(f"--take {take} names no side", hint=f"{meant} a text of that name is '{compact(take)}'")
+    return wanted
 
 
 def _open_ids(ctx: click.Context, text: str) -> list[Any]:

@@ -110,7 +110,11 @@ class Verb(click.Command):
 
         def with_numbers(args: list[str]) -> tuple[dict[str, Any], list[str], list[click.Parameter]]:
             marked = [_MARK + token if _NEGATIVE.fullmatch(token) else token for token in args]
-            options, rest, order = parse(args=marked)
+            try:
+                options, rest, order = parse(args=marked)
+            except click.UsageError as error:
+                error.ctx = error.ctx or ctx  # click leaves it out where an option's value is missing
+                raise
             return {name: _unmarked(value) for name, value in options.items()}, _unmarked(rest), order
 
         parser.parse_args = with_numbers

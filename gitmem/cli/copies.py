@@ -160,11 +160,12 @@ def sync(
         return
     from time import sleep
 
+    hint(f"this goes on every {watch:g} s, and tells what it moves; Ctrl-C ends it")
     while True:
         try:
             done = memory.sync(name, dry_run=dry_run, **options)
         except (RemoteError, ContentionError) as error:
-            note(f"warning: {error.message}; trying again in {watch:g} seconds")
+            note(f"warning: {error.message}; trying again in {watch:g} s")
         else:
             if done.sent or done.received:
                 _tell(done, as_json, dry_run=dry_run)

@@ -118,7 +118,8 @@ def contract() -> None:
     """Say what values have to look like.
 
     A contract binds the keys that match a glob to a JSON Schema. From then on a value that breaks it is not stored, by
-    nobody and through no door. Contracts lie in gitmem.toml and travel with the memory.
+    nobody and through no door; one that a merge brings is taken, and `gitmem conflicts` tells it. Contracts lie in
+    gitmem.toml and travel with the memory.
     """
 
 
@@ -135,7 +136,7 @@ def add_contract(
     KEYS is a glob. SCHEMA is a JSON Schema (Draft 2020-12, unless it names another), - for stdin, or in a --file. It
     may refer to its own parts alone: nothing is fetched. --namespace narrows it to one. What is stored already stays.
     """
-    wanted = values.read(schema, source, as_text=False, name="SCHEMA")
+    wanted = values.read(schema, source, name="SCHEMA")
     if not isinstance(wanted, dict | bool):
         example = """gitmem contract add 'handoff/**' '{"required": ["libraries"]}'"""
         raise Misused("SCHEMA is neither an object nor true or false", hint=f"for example: {example}")

@@ -33,8 +33,11 @@ def value_options(function: Any) -> Any:
     return FILE(_STRING(function))
 
 
-def read(typed: str | None, source: IO[bytes] | None, *, as_text: bool, name: str = "VALUE") -> Any:
-    """The value that was typed, piped, or lies in a file. InvalidValueError with the place if it is none."""
+def read(typed: str | None, source: IO[bytes] | None, *, as_text: bool | None = None, name: str = "VALUE") -> Any:
+    """The value that was typed, piped, or lies in a file. InvalidValueError with the place if it is none.
+
+    `as_text` is what --string says, None for a command that has no --string.
+    """
     if (typed is None) == (source is None):
         hint = f"give {name}, or - for stdin, or --file FILE"
         raise Misused(f"{name} is missing" if typed is None else f"{name} and --file exclude each other", hint=hint)
@@ -46,14 +49,14 @@ def read(typed: str | None, source: IO[bytes] | None, *, as_text: bool, name: st
     return parse(typed or "", as_text=as_text)
 
 
-def parse(text: str, *, as_text: bool = False, piped: bool = False) -> Any:
+def parse(text: str, *, as_text: bool | None = None, piped: bool = False) -> Any:
     """A value from text; where piped text becomes a string, its last newline is left off."""
     if not as_text:
         try:
             return decode(text, max_bytes=_ANY_SIZE)
         except InvalidValueError as error:
             if text.lstrip().startswith(_MEANT_AS_JSON) or _NUMBER.fullmatch(text.strip()):
-                raise _meant_as_json(error) from None
+                raise (error if as_text is None else _meant_as_json(error)) from None
     return text.removesuffix("\n") if piped else text
 
 

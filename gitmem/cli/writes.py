@@ -128,7 +128,7 @@ def patch(
     JSON is an RFC 7396 merge patch (an object, in which null removes a member) or an RFC 6902 JSON patch (a list of
     operations). `-` reads stdin.
     """
-    wanted = values.read(change, source, as_text=False, name="JSON")
+    wanted = values.read(change, source, name="JSON")
     if not isinstance(wanted, dict | list):
         raise Misused("JSON is neither an object (a merge patch) nor a list (a JSON patch)",
                       hint="""for one member: gitmem patch KEY '{"state": "done"}'""")  # fmt: skip
