@@ -47,17 +47,22 @@ class Fork(NamedTuple):
                 return
 
     def merge(self) -> Merge:
-        """Take two into one. Where a commit is made it is that of the other way round; then both branches are at it."""
-        other = self.two.merge("one", dry_run=True)
-        told = self.one.merge("two", dry_run=True)
+        """Take two into one, then one into two: where a commit is made, both have one head."""
+        done = self.merge_one_way()
+        if done.revision != done.before:
+            assert self.two.merge(self.one.branch_name).revision == done.revision
+        assert run_git(self.git_dir, "fsck", "--strict", "--no-dangling") == ""
+        return done
+
+    def merge_one_way(self) -> Merge:
+        """Take two into one. A dry run tells the same, and the other way round it is the same commit."""
+        other = self.two.merge(self.one.branch_name, dry_run=True)
+        told = self.one.merge(self.two.branch_name, dry_run=True)
         heads = [bytes.fromhex(one.before) for one in (told, other)]
         if not any(self.main.vault.index.is_ancestor(*pair) for pair in (heads, heads[::-1])):
             assert (told.revision, told.conflicts) == (other.revision, other.conflicts)
-        done = self.one.merge("two")
+        done = self.one.merge(self.two.branch_name)
         assert done == told
-        if done.merged or done.revision != done.before:
-            assert self.two.merge("one").revision == done.revision
-        assert run_git(self.git_dir, "fsck", "--strict", "--no-dangling") == ""
         return done
 
     def paths(self) -> dict[str, str]:

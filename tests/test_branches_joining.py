@@ -6,6 +6,7 @@ import random
 import shutil
 from collections import Counter
 from datetime import UTC, datetime, timedelta
+from itertools import permutations
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gitmem import ABSENT, CorruptValueError, Memory
+from gitmem import ABSENT, ConflictError, CorruptValueError, InvalidValueError, Memory
 from gitmem.branches import Merge
 from gitmem.codec import encode, equal
 from gitmem.editing import edit
@@ -133,7 +134,8 @@ class Writer:
         path, body = self.dice.choice([
             ("d/p/k5.json", b'{"b": 7,"a":1.50}'), ("d/p/k6.json", b"{"), ("d/p/k6.json", b"[1,"), (second, b"8\n"),
         ])  # fmt: skip
-        self.doubled |= path == second
+        there = paths_of(self.world.git_dir, side.branch_name).keys() - FILES.keys()
+        self.doubled |= path == second or any(one.startswith("d/p/~") for one in there)
         self.world.push(side, {path: body})
 
 
@@ -251,7 +253,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("joining")
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seed=st.integers(0, 1_000_000))
 def test_a_merge_is_what_each_key_by_itself_comes_to(folder: Path, seed: int) -> None:
     """The same commit from both sides and on a machine that has read nothing yet; whole, canonical, and as told."""
@@ -279,6 +281,43 @@ def test_a_merge_is_what_each_key_by_itself_comes_to(folder: Path, seed: int) ->
     check_tokens(world, reference, done)
     if not writer.doubled:
         check_shape(world, done)
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(seed=st.integers(0, 1_000_000))
+def test_any_web_of_merges_comes_to_one_head(folder: Path, seed: int) -> None:
+    """Three branches that merge each other at random, bases of bases included, and settle some of their conflicts."""
+    world, writer = begun(folder, seed)
+    third = world.main.branch("three", at=world.one.snapshot).bind(agent="eve")
+    sides = [world.one, world.two, third]
+    for _ in range(writer.dice.randint(4, 12)):
+        side, other = writer.dice.sample(sides, 2)
+        choice = writer.dice.randrange(4)
+        if choice == 0:
+            writer.write(side)
+        elif choice == 1 and side.conflicts():
+            settle(writer.dice, side)
+        else:
+            writer.store(other)
+            Fork(world.main, side, other, world.clock).merge_one_way()
+    for _ in range(2):  # a bad value that was pushed to a side itself is told by the first who takes it
+        for side, other in permutations(sides, 2):
+            Fork(world.main, side, other, world.clock).merge_one_way()
+    assert len({side.snapshot for side in sides}) == 1
+    for record in world.one.conflicts():
+        assert world.one.retrieve(record.id, namespace="conflicts")["key"] == record.key
+        world.one.resolve(record.id, "winner")
+    assert world.one.conflicts() == []
+    assert run_git(world.git_dir, "fsck", "--strict", "--no-dangling") == ""
+
+
+def settle(dice: random.Random, side: Memory) -> None:
+    """One of the conflicts that are open; another word where this one cannot be taken."""
+    record = dice.choice(side.conflicts())
+    try:
+        side.resolve(record.id, dice.choice(["other", "base", "winner"]))
+    except (ConflictError, InvalidValueError, CorruptValueError):
+        side.resolve(record.id, "winner")
 
 
 def begun(folder: Path, seed: int) -> tuple[Fork, Writer]:
