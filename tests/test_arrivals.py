@@ -6,6 +6,7 @@ import hashlib
 import os
 import subprocess
 import tracemalloc
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -134,7 +135,7 @@ def test_no_damage_under_a_right_checksum_is_another_error(
     path = tmp_path_factory.getbasetemp() / "changed.pack"
     path.write_bytes(bytes(content) + hashlib.sha1(content, usedforsecurity=False).digest())
     try:
-        arrival = Arrival(str(path), Judge(), Limits(one=1 << 20, all=1 << 21))
+        arrival = Arrival(str(path), Judge(), Limits(one=1 << 20, all=1 << 20, inflated=1 << 21))
     except Trouble:
         return
     for oid, kind in arrival.kinds.items():
@@ -189,21 +190,21 @@ def test_what_is_no_pack_is_refused(copy: Copy) -> None:
 
 def test_a_bomb_is_refused_before_it_is_inflated(copy: Copy) -> None:
     """A megabyte of zeros is a kilobyte: what an object says of its size counts, and more is never inflated."""
-    limits = Limits(one=100_000, all=1_000_000)
+    limits = Limits(one=100_000, inflated=1_000_000)
     bomb = Entry(BLOB, bytes(50_000_000))
     assert "50,000,000 bytes" in refused(copy, pack([*SOUND, bomb]), TIP, limits)
     liar = Entry(BLOB, bytes(50_000_000), None, 10)
     assert "another size" in refused(copy, pack([*SOUND, liar]), TIP, limits)
     many = [Entry(BLOB, b"%06d" % number + bytes(99_000)) for number in range(20)]
     assert "more bytes than" in refused(copy, pack([*SOUND, *many]), TIP, limits)
-    arrive(copy, pack([*SOUND, *many]), TIP, Limits(one=100_000, all=3_000_000))
+    arrive(copy, pack([*SOUND, *many]), TIP, Limits(one=100_000, inflated=3_000_000))
 
 
 def test_a_delta_that_makes_too_much_is_refused_before_it_is_applied(copy: Copy) -> None:
     """A few bytes can say: copy the base a thousand times."""
     base = os.urandom(60_000)
     bomb = b"\xe0\xd4\x03" + b"\x80\x80\x80\x40" + b"\xb0\x60\xea" * 2000
-    limits = Limits(one=1 << 20, all=1 << 22)
+    limits = Limits(one=1 << 20, inflated=1 << 22)
     assert "bytes" in refused(copy, pack([*SOUND, whole("blob", base), Entry(OFS, bomb, 1)]), TIP, limits)
 
 
@@ -218,6 +219,17 @@ def test_a_delta_may_not_make_more_than_it_says() -> None:
         assert tracemalloc.get_traced_memory()[1] < 10 * size
     finally:
         tracemalloc.stop()
+
+
+def test_deltas_that_would_fill_the_memory_are_refused(copy: Copy) -> None:
+    """Each rests on the one before, and all are needed at once: a chain of large bodies."""
+    bodies = [os.urandom(1000) for _ in range(30)]
+    chain = [whole("blob", bodies[0])]
+    for former, body in pairwise(bodies):
+        chain.append(Entry(OFS, delta(former, body), 1))
+    content = pack([*SOUND, *chain])
+    assert "too deeply" in refused(copy, content, TIP, Limits(all=20_000))
+    arrive(copy, content, TIP, Limits(all=40_000))
 
 
 # --- what is missing, or is something else ---

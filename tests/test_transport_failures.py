@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from gitmem import RemoteError
 from gitmem.transport import Transport
+from gitmem.transport.limits import Limits
 from tests.copies import Copy
 from tests.foreign import run_git
 from tests.misbehaving import Behaviour, Wire, false_daemon, http, line, listening, saying, silent
@@ -348,10 +349,8 @@ def test_endless_branches_are_refused(copy: Copy) -> None:
         while True:
             connection.sendall(line(b"11" * 20 + b" refs/heads/main\n") * 10_000)
 
-    from gitmem.transport.limits import Limits
-
     with listening(endless) as port, pytest.raises(RemoteError, match="more than is allowed"):
-        copy.to(f"git://127.0.0.1:{port}/x", limits=Limits(all=1000)).heads()
+        copy.to(f"git://127.0.0.1:{port}/x").heads()
 
 
 # --- redirects ---
@@ -419,6 +418,21 @@ def test_a_server_that_sends_a_bad_pack_is_refused_whole(tmp_path: Path, lack: s
     assert caught.value.hint
     assert ours.count() == before
     assert ours.sound()
+
+
+@programs
+def test_a_pack_larger_than_is_allowed_is_refused(tmp_path: Path, program: str) -> None:
+    """While it arrives, not after it has filled the disk."""
+    theirs, ours = Copy(tmp_path / "theirs"), Copy(tmp_path / "ours", program=program)
+    theirs.memory.store("large", os.urandom(300_000).hex())
+    before = ours.count()
+    with pytest.raises(RemoteError) as caught:
+        ours.to(str(theirs.git_dir), limits=Limits(all=100_000)).fetch([theirs.head])
+    assert "allowed" in caught.value.message + caught.value.hint
+    assert ours.count() == before
+    assert ours.sound()
+    ours.to(str(theirs.git_dir), limits=Limits(all=400_000)).fetch([theirs.head])
+    assert ours.has(theirs.head)
 
 
 @programs

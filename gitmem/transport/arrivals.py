@@ -45,7 +45,7 @@ class Arrival:
         self.checksum = b""
         self._judge = judge
         self._limits = limits
-        self._left = limits.all
+        self._left = limits.inflated
         self._by_offset: dict[int, list[_Delta]] = {}
         self._by_id: dict[Oid, list[_Delta]] = {}
         self._deltas = 0
@@ -113,20 +113,23 @@ class Arrival:
 
     def _rest_on(self, pack: mmap.mmap, offset: int, kind: str, body: bytes) -> None:
         """Without recursion; a body is kept only as long as deltas that rest on it are left."""
-        pending = [(self._children(offset, kind, body), body, 1)]
+        pending = [(self._children(offset, kind, body), body)]
+        held = len(body)
         while pending:
-            children, former, depth = pending[-1]
+            children, former = pending[-1]
             delta = next(children, None)
             if delta is None:
                 pending.pop()
+                held -= len(former)
                 continue
-            if depth > _DEEPEST:
+            if len(pending) > _DEEPEST or held > self._limits.all:
                 raise PackDamage("its deltas rest on one another too deeply")
             content = self._apply(pack, former, delta)
             self._deltas -= 1
             oid = self._take(kind, content, delta.offset, delta.crc)
             if delta.offset in self._by_offset or oid in self._by_id:
-                pending.append((self._children(delta.offset, kind, content, oid), content, depth + 1))
+                pending.append((self._children(delta.offset, kind, content, oid), content))
+                held += len(content)
 
     def _children(self, offset: int, kind: str, body: bytes, oid: Oid | None = None) -> Iterator[_Delta]:
         """The deltas that rest on an object, by its offset or by its id; each is given once."""

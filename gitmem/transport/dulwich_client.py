@@ -69,7 +69,7 @@ class Dulwich:
         haves = graph.Haves(objects, *self._tips())
         with telling(self._remote, "fetching from"), transit(self._repository) as folder:
             path = os.path.join(folder, "arriving.pack")
-            with _Sink(path) as sink, self._exchange() as client:
+            with _Sink(path, self._limits.all) as sink, self._exchange() as client:
                 client.fetch_pack(b"", self._choice(missing), haves, sink.write, protocol_version=0)
             admit(self._repository, [path], missing, self._limits)
 
@@ -193,19 +193,30 @@ class Dulwich:
 class _Sink:
     """The file into which a pack arrives. StorageError when the disk refuses, which is not the remote's fault."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, limit: int) -> None:
         self._path = path
+        self._left = limit
 
     def __enter__(self) -> _Sink:
-        self._file = open(self._path, "wb")
+        with self._disk():
+            self._file = open(self._path, "wb")
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._file.close()
+        with self._disk():
+            self._file.close()
 
     def write(self, chunk: bytes) -> int:
-        try:
+        self._left -= len(chunk)
+        if self._left < 0:
+            raise Trouble("it sends more than is allowed", "a larger limit can be given where that is meant")
+        with self._disk():
             return self._file.write(chunk)
+
+    @contextmanager
+    def _disk(self) -> Iterator[None]:
+        try:
+            yield
         except OSError as error:
             raise storage_error(error, self._path) from error
 

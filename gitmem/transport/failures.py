@@ -20,6 +20,7 @@ _CUT = ("the connection was cut", "try again; nothing was changed here")
 _MOST_WORDS = 300
 _BOILERPLATE = re.compile(r"^(fatal: )?(Could not read from remote|the remote end hung up)", re.IGNORECASE)
 _SECRET = re.compile(r"(://[^\s/@:]*):[^\s/@]*@")
+_PROGRESS = re.compile(r"\d+% \(\d+/\d+\)|: \d+, done|^(remote: )?Total \d+")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
 
 _WORDS = (
@@ -35,6 +36,7 @@ _WORDS = (
      "check the address; an empty repository is made there by `git init --bare`"),
     (r"certificate|ssl|tls", "check the server's certificate; git's http.sslCAInfo names your own authority's"),
     (r"proxy", "check git's http.proxy and the variable https_proxy"),
+    (r"index-pack|fsck|inflate|unpack", "nothing of it was taken; have that copy examined by `git fsck --strict` there"),
     (r"timed out|timeout", "try again; a longer time can be given"),
 )  # fmt: skip
 
@@ -57,16 +59,14 @@ class Stall(Trouble):
 
 
 @contextmanager
-def telling(remote: Remote, what: str, *secrets: str) -> Iterator[None]:
+def telling(remote: Remote, what: str) -> Iterator[None]:
     """Whatever goes wrong inside, while `what` is done, comes out as a RemoteError, or is our own disk's fault."""
     try:
         yield
     except GitmemError:
         raise
-    except (Exception, AssertionError) as error:
+    except Exception as error:
         reason, hint = explained(error)
-        for secret in filter(None, (*secrets,)):
-            reason, hint = reason.replace(secret, "***"), hint.replace(secret, "***")
         raise RemoteError(
             f"{what} {remote.name} ({shown(remote.url)}) failed: {one_line(reason)}", hint=hint, remote=remote.name
         ) from None
@@ -118,7 +118,7 @@ def _inner(error: BaseException) -> tuple[str, str]:
 
 def last_words(said: str) -> str:
     """What a program complained of: its errors where it marks them, else its last lines."""
-    lines = [line.strip() for line in re.split(r"[\r\n]+", said)]
+    lines = [line.strip() for line in re.split(r"[\r\n]+", said) if not _PROGRESS.search(line)]
     marked = [line for line in lines if re.match(r"(fatal|error|remote|ERROR|ssh|kex_\w+): ?\S", line)]
     chosen = [line for line in marked or lines[-3:] if line and not _BOILERPLATE.search(line)]
     return one_line("; ".join(dict.fromkeys(re.sub(r"^(fatal|error|ERROR): ", "", line) for line in chosen[:4])))

@@ -103,8 +103,11 @@ class GitProgram:
             if said.code and _UNADVERTISED.search(said.words):  # their branch has moved on since we looked
                 tips = {tip for tip in self.heads().values() if not objects.contains(tip)}
                 said = self._run(*_FETCH, "--", self._url, *(oid.hex() for oid in tips), exports=exports)
+            arrived = Path(folder, "objects", "pack")
+            if said.code and any(path.stat().st_size >= self._limits.all for path in arrived.iterdir()):
+                raise Trouble("it sends more than is allowed", "a larger limit can be given where that is meant")
             self._check(said)
-            packs = sorted(map(str, Path(folder, "objects", "pack").glob("*.pack")))
+            packs = sorted(map(str, arrived.glob("*.pack")))
             admit(self._repository, packs, missing, self._limits)
 
     def push(self, branch: str, expected: Oid | None, new: Oid) -> bool:
@@ -135,14 +138,14 @@ class GitProgram:
                 file.write(os.path.join(os.path.abspath(self._repository.git_dir), "objects") + "\n")
         except OSError as error:
             raise storage_error(error, folder) from error
-        blocks = (self._limits.all >> 9) + 1
+        blocks = (self._limits.all >> 9) + 1  # of 512 bytes, as POSIX has it
         return f"GIT_OBJECT_DIRECTORY={shlex.quote(objects)}; export GIT_OBJECT_DIRECTORY; ulimit -f {blocks} || :"
 
     def _run(self, *arguments: str, exports: str = "", settings: Sequence[str] = ()) -> _Said:
         """The command; a login is asked for where it is refused without one, and lent to git."""
         said = self._once(arguments, exports, settings)
         if not (self._web and said.code and _NO_LOGIN.search(said.words)):
-            self._settle(accepted=True)
+            self._settle(accepted=not said.code)
             return said
         if self._login is None and self._credentials is not None:
             self._login = self._credentials(self._url)
@@ -151,15 +154,16 @@ class GitProgram:
         if said.code and _NO_LOGIN.search(said.words):
             if self._login is None:
                 raise Trouble("it wants a login", OWN_LOGIN)
-            self._settle(accepted=False)
+            settle(self._url, self._login, accepted=False)
             raise Trouble(f"it refuses the login of user {self._login[0]!r}", OWN_LOGIN)
-        self._settle(accepted=True)
+        self._settle(accepted=not said.code)
         return said
 
     def _settle(self, *, accepted: bool) -> None:
-        if self._login is not None and not (accepted and self._accepted):
-            self._accepted = accepted
-            settle(self._url, self._login, accepted=accepted)
+        """Once a command has gone well with the login, it is right."""
+        if self._login is not None and accepted and not self._accepted:
+            self._accepted = True
+            settle(self._url, self._login, accepted=True)
 
     def _once(self, arguments: Sequence[str], exports: str, settings: Sequence[str]) -> _Said:
         git_dir = str(self._repository.git_dir)
