@@ -36,7 +36,8 @@ _WORDS = (
      "check the address; an empty repository is made there by `git init --bare`"),
     (r"certificate|ssl|tls", "check the server's certificate; git's http.sslCAInfo names your own authority's"),
     (r"proxy", "check git's http.proxy and the variable https_proxy"),
-    (r"index-pack|fsck|inflate|unpack", "nothing of it was taken; have that copy examined by `git fsck --strict` there"),
+    (r"index-pack|fsck|inflate|unpack",
+     "nothing of it was taken; have that copy examined by `git fsck --strict` there"),
     (r"timed out|timeout", "try again; a longer time can be given"),
 )  # fmt: skip
 
