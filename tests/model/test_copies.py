@@ -271,10 +271,11 @@ class Machine(RuleBasedStateMachine):
 
     def noted(self, memory: Memory, key: str) -> None:
         """What a key holds after a commit of which nothing else is known."""
-        version = memory.history(key)[:1]
-        if version:
-            expires = None if version[0].value is ABSENT else memory.entry(key).expires
-            self.events.append(Event(version[0].revision, key, version[0].value, expires))
+        for version in memory.history(key)[:1]:
+            entry = memory.entry(key, None)
+            if entry is not None or version.value is ABSENT:  # else it has expired
+                expires = None if entry is None else entry.expires
+                self.events.append(Event(version.revision, key, version.value, expires))
 
     @rule(number=who, pick=st.sampled_from(RULES))
     def add_rule(self, number: int, pick: tuple[str, str, str]) -> None:
