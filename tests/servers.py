@@ -183,11 +183,12 @@ def ssh_server(top: Path) -> Iterator[Server]:
     (top / "sshd.conf").write_text(_SSHD.format(port=port, top=top, path=os.environ["PATH"]))
     key = (top / "host.pub").read_text().split()
     (top / "known").write_text(f"[127.0.0.1]:{port} {key[0]} {key[1]}\n")
-    (top / "ssh.conf").write_text(f"IdentityFile {top}/client\nIdentitiesOnly yes\nUserKnownHostsFile {top}/known\n")
+    settings = f"IdentityFile {top}/client\nIdentitiesOnly yes\nUserKnownHostsFile {top}/known\n"
+    (top / "ssh.conf").write_text(f"{settings}Host loopback\n    HostName 127.0.0.1\n    Port {port}\n")
     log = top / "sshd.log"
     with running([program, "-D", "-e", "-f", str(top / "sshd.conf")], port, log):
-        settings = {"GIT_SSH_COMMAND": f"ssh -F {top}/ssh.conf"}
-        yield Server(root, f"ssh://127.0.0.1:{port}{root}", log, settings)
+        variables = {"GIT_SSH_COMMAND": f"ssh -F {top}/ssh.conf"}
+        yield Server(root, f"ssh://127.0.0.1:{port}{root}", log, variables)
 
 
 # --- git's own port ---

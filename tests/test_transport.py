@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import quote
 
 import pytest
 
@@ -15,7 +16,7 @@ from gitmem import RemoteError
 from gitmem.objects import Oid
 from tests.copies import Copy
 from tests.foreign import commit_files, run_git
-from tests.servers import SERVERS, Server
+from tests.servers import SERVERS, Server, bare
 
 
 class Way(NamedTuple):
@@ -292,6 +293,31 @@ def test_foreign_commits_arrive_as_they_are(near: Way) -> None:
     assert run_git(ours.git_dir, "ls-tree", commit, "module").startswith("160000")
     assert len(run_git(ours.git_dir, "show", f"{commit}:notes.md")) > 50_000
     assert ours.sound()
+
+
+def test_a_repository_may_have_an_odd_name(way: Way) -> None:
+    """Quotes, spaces and umlauts, through whatever shells and URLs there are."""
+    ours, name = way.copy("ours"), f"it's an $(odd) \"näme\" !! {way.program}.git"
+    bare(way.server.root / name)
+    url = f"{way.server.url}/{quote(name) if '://' in way.server.url else name}"
+    assert ours.to(url).push("main", None, ours.head)
+    assert ours.to(url).heads() == {"main": ours.head}
+
+
+@pytest.mark.parametrize("program", ["dulwich", "git"])
+def test_a_host_and_a_path_are_an_address_for_ssh(
+    tmp_path: Path, program: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """host:path, with whatever ssh's own config says of that host; by core.sshCommand as by GIT_SSH_COMMAND."""
+    ours = Copy(tmp_path / "ours", program=program)
+    with SERVERS["ssh"](tmp_path / "server") as server:
+        server.repository()
+        monkeypatch.setenv("GIT_SSH_COMMAND", server.settings["GIT_SSH_COMMAND"])
+        url = f"loopback:{server.root}/team.git"
+        assert ours.to(url).push("main", None, ours.head)
+        monkeypatch.delenv("GIT_SSH_COMMAND")
+        run_git(ours.git_dir, "config", "core.sshCommand", server.settings["GIT_SSH_COMMAND"])
+        assert ours.to(url).heads() == {"main": ours.head}
 
 
 def test_what_is_no_repository_is_an_error_with_a_next_step(way: Way) -> None:
