@@ -310,6 +310,29 @@ def test_several_merge_bases_are_merged_first(world: Fork) -> None:
     assert sorted(value["l"]) == [[agent, turn] for agent in ("ann", "bob") for turn in (1, 2, 3)]
 
 
+def test_three_merge_bases_are_folded_with_all_that_they_know(world: Fork) -> None:
+    """The third is merged with a base of all before it: with that of the first alone, what they share counts anew."""
+    world.main.store("k", 0)
+    world.main.settings.add_rule("k", "total")
+    start = world.main.snapshot
+    first, second, third = (world.main.branch(f"b{number}", at=start) for number in range(3))
+    first.store("k", 1)
+    second.store("k", 10)
+    third.merge("b1")  # so that the second and the third have more in common than each has with the first
+    third.update("k", lambda value: value + 100)
+    second.update("k", lambda value: value + 1000)
+    heads = [side.snapshot for side in (first, second, third)]
+    for name, order in (("x", (0, 1, 2)), ("y", (2, 1, 0))):
+        side = world.main.branch(name, at=heads[order[0]])
+        side.store(name, 1)
+        side.merge(heads[order[1]]), side.merge(heads[order[2]])
+        assert side.retrieve("k") == 1111
+    assert len(run_git(world.git_dir, "merge-base", "--all", "x", "y").split()) == 3
+    x, y = (world.main.bind(branch=name) for name in "xy")
+    assert Fork(world.main, x, y, world.clock).merge().conflicts == ()
+    assert x.retrieve("k") == 1111
+
+
 def test_a_branch_pushed_by_plain_git_is_taken_in_beside_busy_writers(memory: Memory, tmp_path: Path) -> None:
     """A push to main would starve; to another branch it meets nobody, and the merge is one write among others."""
     memory.branch("people")

@@ -255,6 +255,21 @@ def test_an_open_conflict_stays_open_criss_cross(begin: Begin) -> None:
     assert world.one.retrieve("k")["b"] == 5
 
 
+@pytest.mark.parametrize("lower", [0, 1])
+def test_a_record_that_somebody_edited_does_not_come_back(begin: Begin, lower: int) -> None:
+    """Records are made and settled; what plain git makes of one meanwhile opens nothing again."""
+    world = begin(1)
+    world.store("k", 2, 3)
+    world.merge()
+    record = world.conflict()
+    world.one.resolve("k", "winner")
+    edited = json.dumps(record.to_json() | {"base": 5}).encode()
+    world.push(world.two, {f"conflicts/{record.id}.json": edited})
+    world.order(lower)
+    assert world.merge().conflicts == ()
+    assert world.one.conflicts() == []
+
+
 def test_the_same_conflict_anew_is_told_anew(begin: Begin) -> None:
     """Only a record that speaks of this merge was settled: people may fall out again."""
     world = begin(1)
