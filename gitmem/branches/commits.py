@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from gitmem import trees
 from gitmem.branches.draft import Draft
-from gitmem.branches.joining import Joined, Outcome, Side, join
+from gitmem.branches.joining import Outcome, Side, join
 from gitmem.branches.records import NAMESPACE, Record, bodies
 from gitmem.branches.verdicts import Verdicts
 from gitmem.editing import edit
@@ -100,9 +100,10 @@ def _forward(vault: Vault, draft: Draft, ours: Oid, theirs: Oid) -> Plan:
     records = {record.id: record for record in found if record is not None}
     if not records:
         return Plan(ours, theirs, theirs, draft, outcomes)
-    values = {(NAMESPACE, id): draft.add("blob", body) for id, body in bodies(records).items()}
+    written = bodies(records, policy.max_value_bytes).items()
+    values = {(NAMESPACE, id): draft.add("blob", body) for id, body in written}
     root = edit(vault.objects, draft, after.tree, values)
-    message = compose(f"record {len(records)} values of {theirs.hex()} that need a person", [ALGORITHM])
+    message = compose(f"record what needs a person in {theirs.hex()}", [ALGORITHM])
     head = _signed(vault, draft, root, (theirs,), after.committer.time, message)
     return Plan(ours, theirs, head.oid, draft, outcomes, records)
 
@@ -127,17 +128,28 @@ class _Bases:
         self._known: dict[tuple[Oid, ...], Side] = {}
 
     def fold(self, bases: list[Oid]) -> Side:
-        """One side for these commits, folded in the order of their ids."""
-        names = tuple(bases)
-        if names not in self._known:
-            merged = _side(self._vault, bases[0])
-            for oid in bases[1:]:
-                below = self._bases_of(merged.heads, oid)
-                base = self.fold(below) if below else None
-                joined = join(self._vault, self._draft, base, merged, _side(self._vault, oid))
-                merged = Side(joined.root, (*merged.heads, oid))
-            self._known[names] = merged
-        return self._known[names]
+        """One side for these commits, folded in the order of their ids; however deep merges cross each other."""
+        waiting = [tuple(bases)]
+        while waiting:
+            names = waiting[-1]
+            if names in self._known:
+                waiting.pop()
+                continue
+            below = [tuple(self._bases_of(names[:count], names[count])) for count in range(1, len(names))]
+            missing = [one for one in below if one and one not in self._known]
+            if missing:
+                waiting += missing
+            else:
+                self._known[names] = self._folded(names, [self._known.get(one) for one in below])
+        return self._known[tuple(bases)]
+
+    def _folded(self, names: tuple[Oid, ...], below: list[Side | None]) -> Side:
+        """These commits as one side; `below` are the bases of each merge on the way."""
+        merged = _side(self._vault, names[0])
+        for oid, base in zip(names[1:], below, strict=True):
+            joined = join(self._vault, self._draft, base, merged, _side(self._vault, oid))
+            merged = Side(joined.root, (*merged.heads, oid))
+        return merged
 
     def _bases_of(self, heads: tuple[Oid, ...], oid: Oid) -> list[Oid]:
         """The best common ancestors of a merged base and one more commit."""
@@ -162,4 +174,4 @@ def _signed(
     return Commit(oid, root, parents, who, who, message)
 
 
-__all__ = ["Joined", "Plan", "plan"]
+__all__ = ["Plan", "plan"]

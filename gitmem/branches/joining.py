@@ -100,7 +100,7 @@ class _Join:
         root = self._with_files(root, come if settings.result == settings.blobs[1] else come | settings.edit)
         if self._records:
             root = self._cleared(root, [(records.NAMESPACE, id) for id in self._records])
-            written = records.bodies(self._records).items()
+            written = records.bodies(self._records, self._policy.max_value_bytes).items()
             kept = {(records.NAMESPACE, id): self._draft.add("blob", body) for id, body in written}
             root = edit(self._objects, self._draft, root, kept)
         return root
@@ -294,11 +294,7 @@ class _Join:
     def _record(
         self, key: KeyId, pointer: str, blobs: Iterable[Oid | None], sides: Iterable[Any], winner: int
     ) -> None:
-        base, low, high = blobs
-        value, *both = sides
-        told = [records.side(one, author) for one, author in zip(both, self._verdicts.of(key), strict=True)]
-        id = record_id(*key, pointer, base, low, high)
-        self._records[id] = Record(id, *key, pointer, value, (told[winner], told[1 - winner]))
+        self._tell(*key, pointer, blobs, sides, self._verdicts.of(key), winner)
 
     def _record_foreign(self, path: foreign.Path, files: Sequence[foreign.File | None], winner: int) -> None:
         """A file that is no key, by its blob on the three sides."""
@@ -309,10 +305,29 @@ class _Join:
     def _record_file(
         self, path: str, pointer: str, blobs: Iterable[Oid | None], sides: Iterable[Any], winner: int
     ) -> None:
-        base, low, high = blobs
-        value, *both = sides
-        heads: tuple[Author, Author] = self._verdicts.heads
-        told = [records.side(one, author) for one, author in zip(both, heads, strict=True)]
-        id = record_id(None, path, pointer, base, low, high)
-        self._records[id] = Record(id, None, path, pointer, value, (told[winner], told[1 - winner]))
+        self._tell(None, path, pointer, blobs, sides, self._verdicts.heads, winner)
 
+    def _tell(
+        self,
+        namespace: str | None,
+        key: str,
+        pointer: str,
+        blobs: Iterable[Oid | None],
+        sides: Iterable[Any],
+        authors: tuple[Author, Author],
+        winner: int,
+    ) -> None:
+        base, *both = blobs
+        value, *values = sides
+        told = [records.side(one, author) for one, author in zip(values, authors, strict=True)]
+        id = record_id(namespace, key, pointer, base, *both)
+        order = (winner, 1 - winner)
+        self._records[id] = Record(
+            id,
+            namespace,
+            key,
+            pointer,
+            value,
+            tuple(told[which] for which in order),
+            blobs=(base, *(both[which] for which in order)),
+        )

@@ -9,18 +9,19 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, NamedTuple
 
 from gitmem import codec
 from gitmem.entries import ABSENT, format_time, moment
-from gitmem.errors import CorruptValueError
+from gitmem.errors import CorruptValueError, InvalidValueError
 from gitmem.objects import Oid
 from gitmem.vault import Vault
 
 NAMESPACE = "conflicts"
 _DIGITS = 16
+_ALWAYS = 1 << 16  # so large a record may be, however small values have to be
 
 
 class Author(NamedTuple):
@@ -52,7 +53,8 @@ class Record:
 
     `sides` are the winner, which the memory holds now, and the other. `namespace` is None for a file of no key
     (gitmem.toml, or a foreign one, whose path is `key`). `problem`, if any, is the rule that a value from another copy
-    breaks: "key", "value" or "contract"; then there is one side.
+    breaks: "key", "value" or "contract"; then there is one side. `large` says that the values are named by the blobs
+    of the whole key, as `{"blob": id}`. `blobs`, where it was just made: those of the base and of the sides.
     """
 
     id: str
@@ -62,6 +64,8 @@ class Record:
     base: Any
     sides: tuple[Side, ...]
     problem: str | None = None
+    large: bool = False
+    blobs: tuple[Oid | None, ...] = field(default=(), compare=False, repr=False)
 
     def to_json(self) -> dict[str, Any]:
         """The value of the record."""
@@ -72,7 +76,17 @@ class Record:
             **({} if self.base is ABSENT else {"base": self.base}),
             "sides": [side.to_json() for side in self.sides],
             **({} if self.problem is None else {"problem": self.problem}),
+            **({"large": True} if self.large else {}),
         }
+
+    def in_short(self) -> Record:
+        """The same with blobs in the place of values: for what is larger or deeper than a value may be."""
+        base, *sides = (None if oid is None else {"blob": oid.hex()} for oid in self.blobs)
+        short = [
+            one if one.value is ABSENT or blob is None else replace(one, value=blob)
+            for one, blob in zip(self.sides, sides, strict=False)
+        ]
+        return replace(self, base=ABSENT if self.base is ABSENT or base is None else base, sides=(*short,), large=True)
 
 
 def record_id(
@@ -104,21 +118,26 @@ def read_record(id: str, value: Any) -> Record | None:
     texts = (isinstance(namespace, str | None), isinstance(problem, str | None), isinstance(key, str))
     if not (all(texts) and isinstance(pointer, str) and (problem is not None or len(sides) == 2)):
         return None
-    return Record(id, namespace, key, pointer, value.get("base", ABSENT), sides, problem)
+    large = value.get("large") is True
+    return Record(id, namespace, key, pointer, value.get("base", ABSENT), sides, problem, large)
 
 
 def read_blob(vault: Vault, id: str, blob: Oid, limit: int) -> Record | None:
-    """A file of the namespace as a record, None if it is none; values are of `limit` bytes at most.
-
-    It holds three values, each indented further than where it comes from, so it may be larger than a value may be.
-    """
+    """A file of the namespace as a record, None if it is none; values are of `limit` bytes at most."""
     try:
-        value = vault.value(blob, NAMESPACE, id, b"", limit=8 * limit + (1 << 16))
+        value = vault.value(blob, NAMESPACE, id, b"", limit=max(limit, _ALWAYS))
     except CorruptValueError:
         return None
     return read_record(id, value)
 
 
-def bodies(records: Mapping[str, Record]) -> dict[str, bytes]:
-    """Each record's canonical bytes, by id."""
-    return {id: codec.encode(record.to_json()) for id, record in records.items()}
+def bodies(records: Mapping[str, Record], limit: int) -> dict[str, bytes]:
+    """Each record's canonical bytes, by id; of at most `limit` bytes, as a value is."""
+    return {id: _body(record, limit) for id, record in records.items()}
+
+
+def _body(record: Record, limit: int) -> bytes:
+    try:
+        return codec.encode(record.to_json(), max_bytes=max(limit, _ALWAYS))
+    except InvalidValueError:
+        return codec.encode(record.in_short().to_json())

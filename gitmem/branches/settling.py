@@ -53,6 +53,9 @@ def resolve(namespace: str, what: str, take: str, value: Any = UNSET) -> Step:
 
     def step(stage: Stage) -> None:
         found = _meant(stage.reader, namespace, what)
+        if not found and value is UNSET and take == CHOICES[0] and what in stage.reader.list(NAMESPACE, what):
+            stage.remove("resolve", NAMESPACE, what)  # anybody can push what is no record: this lets it go
+            return
         if not found:
             raise MissingKeyError(
                 f"there is no open conflict {what!r}, nor one of a key of that name in namespace {namespace!r}",
@@ -81,9 +84,22 @@ def _wanted(reader: Reader, record: Record, take: str) -> Any:
     if record.problem is not None:
         raise _without(record, take, "came alone")
     wanted = record.base if take == "base" else record.sides[1].value
+    if record.large and wanted is not ABSENT:
+        return _of_blob(reader, record, take, wanted)
     if record.namespace is not None and not record.pointer and _is_file(reader, wanted):
         raise _without(record, take, f"was no value there: `git show {wanted['blob'][:12]}` shows the file")
     return wanted
+
+
+def _of_blob(reader: Reader, record: Record, take: str, named: Any) -> Any:
+    """What a record that holds no values names: the whole value of the key, where that is in conflict."""
+    name = named.get("blob") if isinstance(named, dict) else None
+    if not (isinstance(name, str) and _OID.fullmatch(name)):
+        raise _without(record, take, "is not named by its record")
+    blob = bytes.fromhex(name)
+    if record.pointer or not reader.vault.objects.contains(blob):
+        raise _without(record, take, f"was too large for its record: `git show {name[:12]}` shows it")
+    return reader.vault.value(blob, record.namespace or "", record.key, reader.snapshot.root)
 
 
 def _without(record: Record, take: str, why: str) -> InvalidValueError:

@@ -63,7 +63,7 @@ class Verdicts:
         if any(self._recorded(head, id) for heads in self._sides for head in heads):
             return None
         author = max(self.of(key)) if writer is None else self.of(key)[writer]
-        return Record(id, *key, "", ABSENT, (side(value, author),), problem)
+        return Record(id, *key, "", ABSENT, (side(value, author),), problem, blobs=(None, blob))
 
     def _problem(self, key: KeyId, blob: Oid, limit: int, policy: Policy) -> tuple[object, str] | None:
         """The value and the kind of rule that it breaks."""
