@@ -185,6 +185,14 @@ class GateRejectedError(GitmemError):
 
 
 class RemoteError(GitmemError):
-    """Another copy could not be reached, or refused; field: `remote`."""
+    """Another copy could not be reached, or refused; fields: `remote`, `lasting` (waiting does not mend it)."""
 
     remote: str
+    lasting: bool = False
+
+
+def typed(text: str) -> str:
+    """A word as a person types it into a shell, for hints: whoever named a key must not name a command."""
+    if text and all(one.isalnum() or one in "/._-+:,@%" for one in text):
+        return text
+    return "'" + text.replace("'", "'\"'\"'") + "'"

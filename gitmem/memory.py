@@ -251,11 +251,12 @@ class Memory(Verbs):
         RemoteError if it cannot be reached or refuses, or if its history was rewritten; ContentionError if others
         were quicker there again and again. Whatever is cut off, the next sync completes.
         """
-        from gitmem.sync import Meeting, chosen
+        from gitmem.remotes import find
+        from gitmem.sync import Meeting
         from gitmem.transport import connect
 
         repository = self._vault.repository
-        other = chosen(repository, remote)
+        other = find(repository, remote)
         way = connect(repository, other, program=program, timeout=timeout, credentials=credentials)
         return Meeting(self._vault, self.write_path(), other, way).run(dry_run=dry_run)
 

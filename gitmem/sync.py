@@ -21,7 +21,7 @@ from gitmem.objects import Oid, TooBig
 from gitmem.place import POLICY_FILE, Place
 from gitmem.policy import MAX_BYTES, PATH, parse_policy
 from gitmem.refs import branch_ref
-from gitmem.remotes import Remote, add, remotes, tracking_ref
+from gitmem.remotes import Remote, add, tracking_ref
 from gitmem.repository import Repository
 from gitmem.transport import Transport
 from gitmem.vault import Vault
@@ -225,22 +225,6 @@ def check_memory(repository: Repository, remote: Remote, head: Oid) -> None:
         else:
             return
     raise RemoteError(f"nothing is taken from {remote.name}: {reason}", hint=hint, remote=remote.name)
-
-
-def chosen(repository: Repository, name: str | None) -> Remote:
-    """The remote of this name; without one `origin`, or the only one. RemoteError if that says nothing."""
-    known = {one.name: one for one in remotes(repository)}
-    if name is None and len(known) == 1:
-        return next(iter(known.values()))
-    wanted = "origin" if name is None else name
-    if wanted in known:
-        return known[wanted]
-    listed = ", ".join(known)
-    raise RemoteError(
-        f"there is no remote {wanted!r}" if known or name is not None else "there is no remote",
-        hint=f"name one of: {listed}" if known else f"`gitmem remote add {wanted} URL`",
-        remote=wanted,
-    )
 
 
 def begin(place: Place, remote: Remote, branch: str, connect: Callable[[Repository, Remote], Transport]) -> None:

@@ -13,8 +13,8 @@ import pytest
 from gitmem import Memory
 from gitmem.errors import ContentionError, GitmemError, RemoteError, StorageError
 from gitmem.objects import Oid
-from gitmem.remotes import tracking_ref
-from gitmem.sync import ROUNDS, Meeting, Sync, chosen
+from gitmem.remotes import find, tracking_ref
+from gitmem.sync import ROUNDS, Meeting, Sync
 from gitmem.transport import Transport, connect
 from tests.conftest import Clock
 from tests.foreign import commit_files, run_git
@@ -69,7 +69,7 @@ class Between:
 def meet(memory: Memory, **before: Callable[[], object]) -> tuple[Sync, list[str]]:
     """A sync, and the exchanges that it took."""
     repository = memory.vault.repository
-    remote = chosen(repository, None)
+    remote = find(repository, None)
     way = Between(connect(repository, remote), **before)
     pauses: list[float] = []
     done = Meeting(memory.vault, memory.write_path(), remote, way).run(dry_run=False, pause=pauses.append)
@@ -368,14 +368,17 @@ def test_the_remote_is_the_named_one_origin_or_the_only_one(copy: Open, hub: Pat
     """Otherwise the error lists them."""
     a = copy("a")
     repository = a.vault.repository
-    assert chosen(repository, None).name == "origin"
+    assert find(repository, None).name == "origin"
     a.add_remote("second", str(hub))
-    assert chosen(repository, None).name == "origin"
+    assert find(repository, None).name == "origin"
     a.remove_remote("origin")
-    assert chosen(repository, None).name == "second"
+    assert find(repository, None).name == "second"
     a.add_remote("third", str(hub))
     with pytest.raises(RemoteError) as refused:
-        chosen(repository, None)
+        find(repository, None)
+    assert "second, third" in refused.value.hint
+    with pytest.raises(RemoteError, match="there is no remote 'nope'") as refused:
+        a.sync("nope")
     assert "second, third" in refused.value.hint
     a.remove_remote("second")
     a.remove_remote("third")

@@ -59,17 +59,19 @@ def remotes(repository: Repository) -> list[Remote]:
     return [found[name] for name in sorted(found)]
 
 
-def find(repository: Repository, name: str) -> Remote:
-    """The remote of this name. RemoteError if there is none."""
-    known = remotes(repository)
-    for remote in known:
-        if remote.name == name:
-            return remote
-    names = ", ".join(remote.name for remote in known)
+def find(repository: Repository, name: str | None) -> Remote:
+    """The remote of this name; without one `origin`, or the only one. RemoteError if that says nothing."""
+    known = {one.name: one for one in remotes(repository)}
+    if name is None and len(known) == 1:
+        return next(iter(known.values()))
+    wanted = "origin" if name is None else name
+    if wanted in known:
+        return known[wanted]
     raise RemoteError(
-        f"there is no remote {name!r}",
-        hint=f"there are: {names}" if names else f"add it: `gitmem remote add {name or 'origin'} URL`",
-        remote=name,
+        f"there is no remote {wanted!r}" if known or name is not None else "there is no remote",
+        hint=f"name one of: {', '.join(known)}" if known else f"add it: `gitmem remote add {wanted or 'origin'} URL`",
+        remote=wanted,
+        lasting=True,
     )
 
 
