@@ -20,6 +20,8 @@ from functools import lru_cache
 from gitmem.errors import InvalidKeyError
 
 DEFAULT_NAMESPACE = "default"
+CONFLICTS = "conflicts"
+"""The namespace that gitmem alone writes: what merges could not settle."""
 SUFFIX = ".json"
 RESERVED = "gitmem"
 MAX_KEY_BYTES = 1024

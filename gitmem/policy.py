@@ -28,7 +28,6 @@ MAX_BYTES = 1 << 20
 _LINE = re.compile(r"\(at line (\d+), column \d+\)\Z")
 _AT_END = "(at end of document)"
 _SIDED = ("ours", "theirs")
-_UNBOUND = "conflicts"  # what gitmem itself writes there has its own form
 
 
 class MergeRule(NamedTuple):
@@ -71,7 +70,11 @@ class Policy(NamedTuple):
 
     def contracts_for(self, namespace: str, key: str) -> tuple[Contract, ...]:
         """The contracts that the value of one key has to keep, all of them. Namespace `conflicts` is never bound."""
-        if not self.contracts or namespace == _UNBOUND:
+        if not self.contracts:
+            return ()
+        from gitmem.keys import CONFLICTS
+
+        if namespace == CONFLICTS:  # what gitmem itself writes there has its own form
             return ()
         return tuple(_binding(self.contracts, namespace, key))
 

@@ -16,13 +16,12 @@ from gitmem import codec, reconcile, steps
 from gitmem.entries import ABSENT, UNSET, Entry
 from gitmem.errors import InvalidKeyError, InvalidValueError
 from gitmem.globs import compile_glob
-from gitmem.keys import check_key, check_namespace
+from gitmem.keys import CONFLICTS, check_key, check_namespace
 from gitmem.stage import Stage, Step
 from gitmem.steps import Expiry
 from gitmem.trees import KeyId
 from gitmem.vault import Vault
 
-CONFLICTS = "conflicts"
 Guard: TypeAlias = Entry | Sequence[Entry] | None
 
 
@@ -143,7 +142,7 @@ def check_target(namespace: str, key: str) -> None:
     check_namespace(namespace)
     if namespace == CONFLICTS:
         raise InvalidKeyError(
-            "namespace 'conflicts' is written by gitmem alone",
+            f"namespace {CONFLICTS!r} is written by gitmem alone",
             hint="read it like any other; choose another namespace to write to",
             key=namespace,
             segment=namespace,

@@ -13,8 +13,7 @@ from unicodedata import normalize
 
 from gitmem.errors import InvalidKeyError
 from gitmem.exchange.records import Heading, Refused, shown
-from gitmem.keys import RESERVED, check_key, check_namespace
-from gitmem.transaction import CONFLICTS
+from gitmem.keys import CONFLICTS, RESERVED, check_key, check_namespace
 
 _PREFIX = "imported-"
 

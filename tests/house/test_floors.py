@@ -150,6 +150,16 @@ def test_names_say_what_a_thing_is(path) -> None:
     assert path.stem != "base"
 
 
+def test_the_namespace_of_conflicts_is_named_once() -> None:
+    """Three rooms keep off it; one that spelt it for itself would let others in."""
+    named = {name_of(path) for path in SOURCES for node in parsed(path).body if is_named(node, "conflicts")}
+    assert named - {"branches/records.py"} == {"keys.py"}
+
+
+def is_named(node: ast.stmt, text: str) -> bool:
+    return isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant) and node.value.value == text
+
+
 def words(name: str) -> set[str]:
     """`FileManagers` -> {file, managers}."""
     return {part.lower() for part in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", name)}
