@@ -16,7 +16,7 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from gitmem import trees
-from gitmem.errors import CorruptValueError, InvalidPatternError, MissingKeyError
+from gitmem.errors import CorruptValueError, InvalidPatternError, MissingKeyError, typed
 from gitmem.keys import check_key, check_namespace
 from gitmem.members import ABSENT
 from gitmem.objects import CorruptObjectError, MissingObjectError
@@ -274,7 +274,8 @@ def _elsewhere(reader: Reader, namespace: str, key: str) -> str:
             return f"there is one in namespace {name!r}: name it with -n {name}"
     inside = [name for name in names if key.startswith(name + "/") and reader.blob(name, key[len(name) + 1 :])]
     if inside:
-        return f"{inside[0]!r} is a namespace: `gitmem retrieve {key[len(inside[0]) + 1 :]} -n {inside[0]}`"
+        name, rest = inside[0], key[len(inside[0]) + 1 :]
+        return f"{name!r} is a namespace: `gitmem retrieve {typed(rest)} -n {typed(name)}`"
     if namespace not in names and names:
         return f"namespace {namespace!r} is empty; there are: {', '.join(names[:10])}"
     return ""
@@ -287,7 +288,7 @@ def _gone_since(reader: Reader, namespace: str, key: str) -> str:
         return ""
     from gitmem.entries import moment
 
-    more = f"`gitmem history {key} -n {namespace}` shows what it was"
+    more = f"`gitmem history {typed(key)} -n {typed(namespace)}` shows what it was"
     expires = reader.expires(namespace, key)
     if row.blob is not None and expires is not None:
         return f"it expired at {expires:%Y-%m-%dT%H:%M:%SZ}; {more}"

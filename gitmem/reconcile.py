@@ -13,7 +13,7 @@ from gitmem import pointers, trees
 from gitmem.codec import encode, equal
 from gitmem.contracts import problems
 from gitmem.entries import ABSENT, Entry, MemberConflict, Version, format_time, moment
-from gitmem.errors import CorruptValueError, MergeConflictError, UnknownRevisionError
+from gitmem.errors import CorruptValueError, MergeConflictError, UnknownRevisionError, typed
 from gitmem.objects import Oid
 from gitmem.reader import Reader
 from gitmem.revisions import ambiguous, check_same_key, resolve, unknown
@@ -97,7 +97,8 @@ def origin_of(reader: Reader, namespace: str, key: str, base: Any) -> Origin:
         if len(rows) > 1:
             raise ambiguous(f"version {base} of {key}", [row.revision for row in rows])
         if not rows:
-            raise unknown(f"version {base} of {key}", f"`gitmem history {key} -n {namespace}` shows the versions")
+            shown = f"`gitmem history {typed(key)} -n {typed(namespace)}` shows the versions"
+            raise unknown(f"version {base} of {key}", shown)
         there, row = rows[0].revision, rows[0]
     else:
         there = _commit_of(reader, namespace, key, base)
@@ -154,8 +155,8 @@ def refused(stage: Stage, where: KeyId, origin: Origin, conflicts: tuple[Conflic
     there = "absent" if current is None else current.revision[:12]
     return MergeConflictError(
         f"storing key {key!r} in namespace {namespace!r} meets {number} with what was written since its base: {places}",
-        hint=f"read what is there now: `gitmem retrieve {key} -n {namespace} --entry`, and store what holds for both\n"
-        f"with `--base {there}`; `gitmem rules add` settles such conflicts by themselves",
+        hint=f"read what is there now: `gitmem retrieve {typed(key)} -n {typed(namespace)} --entry`\n"
+        f"and store what holds for both with `--base {there}`; `gitmem rules add` settles such conflicts by themselves",
         namespace=namespace,
         key=key,
         conflicts=found,
@@ -188,23 +189,20 @@ def _signed(reader: Reader, where: KeyId, origin: Origin, conflict: Conflict) ->
 
 
 def _last_change(reader: Reader, where: KeyId, origin: Origin, pointer: str) -> Oid:
-    """The newest version since the base whose value differs at the place from the version before it."""
-    vault, snapshot = reader.vault, reader.snapshot
-    newest, newer = None, (b"", ABSENT)
-    for row in vault.indexed(snapshot).versions(snapshot.oid, *where):
-        value = _at(_readable(reader, row.blob, where), pointer)
-        if newest is not None and not equal(value, newer[1]):
-            return newer[0]
-        newest = newest or row.revision
-        if row.revision == origin.revision:
-            break
-        newer = row.revision, value
-    else:  # nothing came before the first
-        if newer[1] is not ABSENT:
-            return newer[0]
-    if newest is None:  # the base is another branch's, and the key never was in this one
+    """The version that made the place what it is, as `blame` would say: not a merge that only took it over."""
+    row = reader.token(*where)
+    if row is None:  # the base is another branch's, and the key never was in this one
         raise unknown(f"of {where[1]} in this branch", "store it without base=: nobody here has ever written the key")
-    return newest
+    newest = row.revision
+    now = _at(_readable(reader, row.blob, where), pointer)
+    while True:
+        parents = reader.vault.index.parent_tokens(row.revision, *where)
+        same = next((one for one in parents if equal(_at(_readable(reader, one.blob, where), pointer), now)), None)
+        if same is None:
+            return row.revision
+        if same.revision == origin.revision:
+            return newest  # nobody since the base: the place is another by now, in a list that has shifted
+        row = same
 
 
 def _readable(reader: Reader, blob: Oid | None, where: KeyId) -> Any:

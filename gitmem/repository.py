@@ -66,7 +66,7 @@ class Repository:
         if head is None:
             raise UnknownRevisionError(
                 f"there is no branch {branch!r} in {self.place.path}",
-                hint="the branches are shown by `git branch` there; the usual one is main",
+                hint="`gitmem branch` shows the branches; the usual one is main",
                 revision=branch,
             )
         return head

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 from gitmem import codec
 from gitmem.entries import ABSENT
-from gitmem.errors import StaleError
+from gitmem.errors import StaleError, typed
 from gitmem.globs import Glob
 from gitmem.objects import Oid
 from gitmem.reader import Reader
@@ -125,7 +125,7 @@ class Stage:
             state, hint = "absent", "read it again, or store with expect=ABSENT (--expect absent)"
         else:
             state = f"at {current.revision[:12]} (version {current.version}, by {current.agent})"
-            hint = f"read it again and decide anew: `gitmem retrieve {key} -n {namespace} --entry`"
+            hint = f"read it again and decide anew: `gitmem retrieve {typed(key)} -n {typed(namespace)} --entry`"
         return StaleError(
             f"key {key!r} in namespace {namespace!r} was expected to be {wish}, but it is {state}",
             hint=hint,

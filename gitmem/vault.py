@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from gitmem import trees
 from gitmem.codec import decode, decode_trusted
-from gitmem.errors import CorruptValueError, InvalidValueError
+from gitmem.errors import CorruptValueError, InvalidValueError, typed
 from gitmem.objects import Commit, CorruptObjectError, Oid, TooBig
 from gitmem.policy import Policy
 from gitmem.repository import Repository
@@ -229,7 +229,7 @@ def corrupt(namespace: str, key: str, reason: str) -> CorruptValueError:
     """The error for a file at a key's path that is no value."""
     return CorruptValueError(
         f"the file of key {key!r} in namespace {namespace!r} is no value: {reason}",
-        hint="store the key anew, or restore an earlier version: `gitmem history KEY`",
+        hint=f"store the key anew, or restore an earlier version: `gitmem history {typed(key)} -n {typed(namespace)}`",
         namespace=namespace,
         key=key,
         reason=reason,

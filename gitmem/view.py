@@ -13,7 +13,7 @@ from typing import Any
 
 from gitmem import history, revisions
 from gitmem.entries import UNSET, Change, CommitRecord, Entry, Version
-from gitmem.errors import InvalidValueError, UnknownRevisionError
+from gitmem.errors import InvalidValueError, UnknownRevisionError, typed
 from gitmem.keys import DEFAULT_NAMESPACE, check_key, check_namespace
 from gitmem.reader import Reader
 from gitmem.vault import Snapshot, Vault
@@ -152,7 +152,7 @@ class View:
         if not rows:
             raise UnknownRevisionError(
                 f"key {key!r} in namespace {namespace!r} has no version {version}",
-                hint=f"`gitmem history {key} -n {namespace}` shows the versions",
+                hint=f"`gitmem history {typed(key)} -n {typed(namespace)}` shows the versions",
                 revision=str(version),
             )
         return history.as_version(self._vault, reader.snapshot, namespace, key, rows[0])

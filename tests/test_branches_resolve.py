@@ -343,3 +343,15 @@ def test_a_forged_record_of_a_key_that_never_was_stores_a_value_at_most(begin: B
     world.push(world.one, {"conflicts/x.json": json.dumps(record).encode()})
     world.one.resolve("new", "other")
     assert world.one.retrieve("new") == "then"
+
+
+def test_a_conflict_after_a_merge_names_who_wrote_the_place(tmp_path: Path) -> None:
+    """Not gitmem, who only made the merge: a person has to know whom to ask."""
+    memory = Memory.open(tmp_path, agent="ann")
+    memory.store("k", {"a": 1, "b": 1})
+    memory.branch("idea").bind(agent="bob").store("k", {"a": 2, "b": 1})
+    memory.store("k", {"a": 1, "b": 2})
+    memory.merge("idea")
+    with pytest.raises(MergeConflictError) as refused:
+        memory.store("k", {"a": 9, "b": 9}, base=1)
+    assert {one.pointer: one.agent for one in refused.value.conflicts} == {"/a": "bob", "/b": "ann"}

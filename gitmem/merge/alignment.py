@@ -18,7 +18,7 @@ from collections.abc import Hashable, Sequence
 from math import isqrt
 from typing import TypeAlias
 
-_TABLE = 2**34
+_TABLE = 2**30
 _OFTEN = 32  # marks that occur more often have their bits kept
 
 Marks: TypeAlias = Sequence[Hashable]
