@@ -315,6 +315,20 @@ def test_what_was_read_before_makes_no_difference(begin: Begin, lower: int) -> N
         assert cold.branch("again", heads[0]).merge(heads[1]).revision == done.revision
 
 
+def test_a_past_value_that_is_too_large_by_now_is_none_for_every_machine(begin: Begin) -> None:
+    """Both sides have lowered the limit since: who had read it before must not merge with it."""
+    world = begin({"k": ["base" * 50]})
+    for side in (world.one, world.two):
+        assert side.retrieve("k") == ["base" * 50]
+        world.push(side, {"gitmem.toml": toml("max_value_bytes = 80")})
+    world.store("k", ["ann"], ["bob"])
+    heads = world.one.snapshot, world.two.snapshot
+    assert world.main.retrieve("k") == ["base" * 50]
+    done = world.merge()
+    with Memory.open(world.main.path, create=False) as cold:
+        assert cold.branch("again", heads[0]).merge(heads[1]).revision == done.revision
+
+
 # --- gitmem.toml, and files that are no keys
 
 
