@@ -153,7 +153,7 @@ def refused(stage: Stage, where: KeyId, origin: Origin, conflicts: tuple[Conflic
     places = "; ".join(_told(one) for one in found[:_SHOWN]) + ("; …" if len(found) > _SHOWN else "")
     number = "a conflict" if len(found) == 1 else f"{len(found)} conflicts"
     current = stage.reader.entry(namespace, key)
-    there = "absent" if current is None else _typed(current.revision)
+    there = "absent" if current is None else _short_revision(current.revision)
     return MergeConflictError(
         f"storing key {key!r} in namespace {namespace!r} meets {number} with what was written since its base: {places}",
         hint=f"read what is there now: `gitmem retrieve {typed(key)} -n {typed(namespace)} --entry`\n"
@@ -165,7 +165,7 @@ def refused(stage: Stage, where: KeyId, origin: Origin, conflicts: tuple[Conflic
     )
 
 
-def _typed(revision: str) -> str:
+def _short_revision(revision: str) -> str:
     """A revision as it can be typed: digits alone would be an integer version on the command line."""
     return revision if revision[:_SHORT].isdigit() else revision[:_SHORT]
 
