@@ -150,7 +150,12 @@ class _Join:
         return values, expiries
 
     def _leave_settled(self) -> None:
-        """Take out the records that the other side has settled under another id."""
+        """Take out the records that the other side has settled, under this id or another, or is past."""
+        for id, held in of_records(self._outcomes).items():
+            came = held.result is not None and (held.low is None) != (held.high is None)
+            if came and self._is_over(id, held.result, int(held.high is None)):
+                key = (records.NAMESPACE, id)
+                self._outcomes[key] = self._outcomes[key]._replace(result=None)
 
         def stands(key: KeyId, which: int) -> Any:
             if which == 2 and key in self._outcomes:
@@ -166,6 +171,24 @@ class _Join:
             one = self._outcomes[records.NAMESPACE, id]
             self._outcomes[records.NAMESPACE, id] = one._replace(result=None)
 
+    def _is_over(self, id: str, blob: Oid | None, other: int) -> bool:
+        """Whether the other side deleted this record, or knows all that was written of its key here, and more."""
+        if self._verdicts.let_go((records.NAMESPACE, id), other):
+            return True
+        record = None if blob is None else records.read_blob(self._vault, id, blob, self._limit)
+        if record is None or record.namespace is None or record.problem is not None:
+            return False
+        return self._knowing((record.namespace, record.key)) == other
+
+    def _knowing(self, key: KeyId) -> int | None:
+        """After a criss-cross, the side beside which the other has nothing but what merges made of the same versions.
+
+        The merged base may have come about in another order than either side: it alone cannot tell who is ahead.
+        """
+        if self._base is None or len(self._base.heads) == 1:
+            return None
+        return self._verdicts.knowing(key)
+
     def _adds_up(self, key: KeyId) -> bool:
         """Whether the same change of both sides counts twice."""
         return any(rule.rule == "total" for rule in self._policy.rules_for(*key))
@@ -177,6 +200,8 @@ class _Join:
             settled = base is not None and (low is None or high is None)
             result = None if settled else max((low, high), key=lambda blob: blob or b"")
             return Outcome(base, low, high, result, "taken")
+        if (knowing := self._knowing(key)) is not None:
+            return Outcome(base, low, high, blobs[1 + knowing], "taken")
         if (low is None or high is None) and self._life(0, key) is not None:
             return Outcome(base, low, high, high if low is None else low, "taken")  # the change wins
         authors = self._verdicts.of(key)

@@ -6,7 +6,7 @@ Law: the later author time wins, then the larger commit id; never who merges, wh
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from gitmem.branches import records
 from gitmem.branches.records import Author, Record, record_id, side
@@ -15,6 +15,7 @@ from gitmem.entries import ABSENT
 from gitmem.errors import CorruptValueError, InvalidKeyError
 from gitmem.keys import check_key, check_namespace
 from gitmem.objects import Oid
+from gitmem.place import SELF
 from gitmem.policy import Policy
 from gitmem.trees import KeyId
 from gitmem.vault import Vault
@@ -78,6 +79,28 @@ class Verdicts:
             return ABSENT, "value"
         contracts = policy.contracts_for(*key)
         return (value, "contract") if contracts and problems(contracts, value) else None
+
+    def knowing(self, key: KeyId) -> int | None:
+        """The side (0 or 1) that knows every version which somebody wrote on the other, and more; None if neither."""
+        low, high = ({row for head in heads for row in self._written(head, key)} for heads in self._sides)
+        return 0 if high < low else 1 if low < high else None
+
+    def _written(self, head: Oid, key: KeyId) -> Iterator[Oid]:
+        """The versions of the key that no merge made."""
+        index = self._vault.index
+        for row in index.versions(head, *key):
+            facts = index.facts(row.revision)
+            if facts.agent != SELF or len(facts.parents) < 2:
+                yield row.revision
+
+    def let_go(self, key: KeyId, which: int) -> bool:
+        """Whether this side (0 or 1) deleted the key last, and the other side never heard of it."""
+        index = self._vault.index
+        for head in self._sides[which]:
+            last = index.token(head, *key)
+            if last is not None and last.blob is None:
+                return not any(index.is_ancestor(last.revision, other) for other in self._sides[1 - which])
+        return False
 
     def _recorded(self, head: Oid, id: str) -> bool:
         """Whether a record of this id was ever made in the history of this commit."""
