@@ -181,12 +181,14 @@ class Machine(RuleBasedStateMachine):
 
     @rule(number=who)
     def append(self, number: int) -> None:
+        if not isinstance(self.memories[number].retrieve("l/0", []), list):
+            return  # somebody settled a conflict with a text
         self.written(number, self.memories[number].append("l/0", self.unique(number)))
 
     @rule(number=who)
     def bump(self, number: int) -> None:
         self.unique(number)
-        self.written(number, self.memories[number].update("n/0", lambda value: value + 1, default=0))
+        self.written(number, self.memories[number].update("n/0", counted, default=0))
 
     @rule(number=who, pick=picks)
     def store_by_base(self, number: int, pick: int) -> None:
@@ -471,6 +473,10 @@ class Machine(RuleBasedStateMachine):
 def judge(history: History, clash: Clash) -> bool:
     """Text that both sides changed, without a rule for it."""
     return clash.result == clash.winner and clash.pointers == (set() if clash.low == clash.high else {""})
+
+
+def counted(value: Any) -> int:
+    return value + 1 if isinstance(value, int) else 1
 
 
 def hub_head(hub: Path) -> str:
