@@ -123,6 +123,7 @@ def test_a_login_that_is_wanted_and_not_there_is_told(tmp_path: Path, url: str, 
     for credentials in (None, Asked(None)):
         with pytest.raises(RemoteError, match="wants a login") as caught:
             ours.to(url, credentials=credentials).heads()
+        assert caught.value.lasting
         assert "credential.helper" in caught.value.hint
         assert "GITMEM_REMOTE_PASSWORD" in caught.value.hint
 
@@ -137,6 +138,7 @@ def test_a_login_that_is_refused_names_the_user_alone(tmp_path: Path, url: str, 
     with pytest.raises(RemoteError, match=f"refuses the login of user '{USER}'") as caught:
         to.heads() if call == "heads" else to.push("main", None, ours.head)
     assert caught.value.hint
+    assert caught.value.lasting
     assert asked.urls == [url]
     secret_nowhere(tmp_path, caught.value.message, caught.value.hint, repr(caught.value))
 

@@ -11,7 +11,7 @@ import shutil
 from collections.abc import Callable, Collection
 from typing import Protocol
 
-from gitmem.errors import RemoteError
+from gitmem.errors import InvalidValueError, RemoteError
 from gitmem.objects import Oid
 from gitmem.remotes import Remote
 from gitmem.remotes.address import BadAddress, parse
@@ -21,6 +21,8 @@ from gitmem.transport.limits import Limits
 
 TIMEOUT = 60.0
 """Seconds without any progress after which the other side is given up."""
+LONGEST = 1e6
+"""Seconds, the most that may be asked for: what systems wait for has its bounds."""
 PROGRAMS = ("dulwich", "git")
 
 Credentials = Callable[[str], tuple[str, str] | None]
@@ -55,7 +57,7 @@ def connect(
     credentials: Credentials | None = None,
     limits: Limits = Limits(),  # noqa: B008 (frozen)
 ) -> Transport:
-    """The way to a remote; nothing travels yet. RemoteError if its address is none.
+    """The way to a remote; nothing travels yet. RemoteError if its address is none, InvalidValueError for `timeout`.
 
     `program` is dulwich or git (the git program does all the talking, with the settings that people made for it);
     None: what `gitmem.transport` in the repository's config says, else dulwich.
@@ -66,12 +68,20 @@ def connect(
             f"{chosen!r} is no way to reach {remote.name}: it is dulwich or git",
             hint=f"run `git -C {repository.git_dir} config gitmem.transport git`, or unset it",
             remote=remote.name,
+            lasting=True,
+        )
+    if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not 0 < timeout <= LONGEST:
+        raise InvalidValueError(
+            f"timeout {timeout!r} is no number of seconds",
+            hint=f"more than 0, at most {LONGEST:.0f}: so long the other side may say nothing",
+            pointer="",
+            reason="no number of seconds",
         )
     with telling(remote, "reaching"):
         try:
             address = parse(remote.url)
         except BadAddress as error:
-            raise Trouble(str(error), error.hint) from None
+            raise Trouble(str(error), error.hint, lasting=True) from None
     if chosen == "git":
         from gitmem.transport.git_program import GitProgram
 

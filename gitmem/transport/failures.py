@@ -19,6 +19,7 @@ _SAY = "see what `git ls-remote URL` says from here"
 _CUT = ("the connection was cut", "try again; nothing was changed here")
 _MOST_WORDS = 300
 _BOILERPLATE = re.compile(r"^(fatal: )?(Could not read from remote|the remote end hung up)", re.IGNORECASE)
+_LASTING = re.compile(r"permission denied \(|publickey|host key verification failed", re.IGNORECASE)
 _SECRET = re.compile(r"(://[^\s/@:]*):[^\s/@]*@")
 _PROGRESS = re.compile(r"\d+% \(\d+/\d+\)|: \d+, done|^(remote: )?Total \d+")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
@@ -43,11 +44,12 @@ _WORDS = (
 
 
 class Trouble(Exception):
-    """A failure whose reason is known: one line, and the next step."""
+    """A failure whose reason is known: one line, the next step, and whether waiting alone will never mend it."""
 
-    def __init__(self, reason: str, hint: str = "") -> None:
+    def __init__(self, reason: str, hint: str = "", *, lasting: bool = False) -> None:
         super().__init__(reason)
         self.hint = hint
+        self.lasting = lasting or _LASTING.search(reason) is not None
 
 
 class Stall(Trouble):
@@ -69,7 +71,10 @@ def telling(remote: Remote, what: str) -> Iterator[None]:
     except Exception as error:
         reason, hint = explained(error)
         raise RemoteError(
-            f"{what} {remote.name} ({shown(remote.url)}) failed: {one_line(reason)}", hint=hint, remote=remote.name
+            f"{what} {remote.name} ({shown(remote.url)}) failed: {one_line(reason)}",
+            hint=hint,
+            remote=remote.name,
+            lasting=isinstance(error, Trouble) and error.lasting,
         ) from None
 
 

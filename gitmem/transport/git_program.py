@@ -153,9 +153,9 @@ class GitProgram:
                 said = self._once(arguments, exports, settings)
         if said.code and _NO_LOGIN.search(said.words):
             if self._login is None:
-                raise Trouble("it wants a login", OWN_LOGIN)
+                raise Trouble("it wants a login", OWN_LOGIN, lasting=True)
             settle(self._url, self._login, accepted=False)
-            raise Trouble(f"it refuses the login of user {self._login[0]!r}", OWN_LOGIN)
+            raise Trouble(f"it refuses the login of user {self._login[0]!r}", OWN_LOGIN, lasting=True)
         self._settle(accepted=not said.code)
         return said
 

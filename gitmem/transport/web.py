@@ -135,19 +135,19 @@ class Web(AbstractHttpGitClient):
     def _refusal(self, answer: Any, url: str) -> Trouble:
         status = answer.status
         if status == 401 and not self._at_home(url):
-            return Trouble(f"it redirects to {shown(url)}, which wants a login", "use that address")
+            return Trouble(f"it redirects to {shown(url)}, which wants a login", "use that address", lasting=True)
         if status == 401 and self.login is not None:
             self._settle(accepted=False)
-            return Trouble(f"it refuses the login of user {self.login[0]!r}", OWN_LOGIN)
+            return Trouble(f"it refuses the login of user {self.login[0]!r}", OWN_LOGIN, lasting=True)
         if status == 401:
             basic = "basic" in answer.headers.get("WWW-Authenticate", "").lower()
             other = "it wants a kind of login that only the git program knows: `git config gitmem.transport git`"
-            return Trouble("it wants a login", OWN_LOGIN if basic else other)
+            return Trouble("it wants a login", OWN_LOGIN if basic else other, lasting=True)
         reason, hint = _REASONS.get(status, (f"its web server failed with {status}", "try again; then ask its owner"))
         if status == 403 and self.login is not None:
             reason = f"it forbids that to user {self.login[0]!r}"
         said = _said(answer)
-        return Trouble(f"{reason} ({status}{': ' + said if said else ''})", hint)
+        return Trouble(f"{reason} ({status}{': ' + said if said else ''})", hint, lasting=status == 403)
 
 
 def _said(answer: Any) -> str:
