@@ -57,7 +57,7 @@ def _full(vault: Vault, text: str) -> Oid | None:
 def _ref(vault: Vault, head: Snapshot, text: str) -> Oid | None:
     if text in ("HEAD", "head"):
         return head.oid
-    for pattern in ("{}", "refs/{}", "refs/tags/{}", "refs/heads/{}", "refs/remotes/{}"):
+    for pattern in ("{}", "refs/{}", "refs/tags/{}", "refs/heads/{}", "refs/remotes/{}", "refs/gitmem/remotes/{}"):
         name = pattern.format(text)
         if name.startswith("refs/") and is_name(name):
             oid = vault.repository.refs.read(name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from collections.abc import Callable, Collection
 from datetime import timedelta
@@ -11,10 +12,17 @@ from typing import Any
 import pytest
 
 from gitmem import Memory
-from gitmem.errors import ContentionError, GitmemError, RemoteError, StorageError
+from gitmem.errors import (
+    ContentionError,
+    GitmemError,
+    InvalidValueError,
+    RemoteError,
+    StorageError,
+    UnknownRevisionError,
+)
 from gitmem.objects import Oid
 from gitmem.remotes import find, tracking_ref
-from gitmem.sync import ROUNDS, Meeting, Sync
+from gitmem.sync import ROUNDS, BranchLeft, Meeting, Sync
 from gitmem.transport import Transport, connect
 from tests.conftest import Clock
 from tests.foreign import commit_files, run_git
@@ -277,6 +285,169 @@ def test_another_branch_meets_its_own(copy: Open, hub: Path) -> None:
     assert Memory.clone(str(hub), hub.parent / "c", branch="idea").retrieve("x") == 2
 
 
+# --- other branches
+
+
+def push_branch(hub: Path, name: str, start: str = "main", **values: int) -> str:
+    """A branch by plain git, as a person pushes it, with keys on top of `start`; its head."""
+    run_git(hub, "update-ref", f"refs/heads/{name}", start)
+    return commit_files(hub, {f"default/{key}.json": b"%d\n" % value for key, value in values.items()}, branch=name)
+
+
+def followed(memory: Memory) -> dict[str, str]:
+    """The branches of origin as this copy knows them."""
+    prefix = "refs/gitmem/remotes/origin/"
+    said = run_git(git_dir(memory), "for-each-ref", "--format=%(refname) %(objectname)", prefix).split()
+    return {name.removeprefix(prefix): oid for name, oid in zip(said[::2], said[1::2], strict=True)}
+
+
+def test_a_branch_that_somebody_pushed_there_is_a_revision_here(copy: Open, hub: Path) -> None:
+    """All of them come in one exchange more, and only when there is news; none of them is merged."""
+    a = copy("a")
+    a.store("x", 1)
+    a.sync()
+    edits, more = push_branch(hub, "edits", y=2), push_branch(hub, "people/ann", z=3)
+    assert meet(a)[1] == ["heads", "fetch"]
+    assert followed(a) == {"main": a.snapshot, "edits": edits, "people/ann": more}
+    assert meet(a)[1] == ["heads"]
+    assert a.list() == ["x"]
+    assert a.branches().keys() == {"main"}
+    assert a.revision("origin/edits") == edits
+    a.merge("origin/edits")
+    a.merge("origin/people/ann")
+    assert a.list() == ["x", "y", "z"]
+
+
+def test_a_branch_of_ours_comes_before_one_that_another_copy_has(copy: Open, hub: Path) -> None:
+    """What a name meant, it still means."""
+    a = copy("a")
+    a.sync()
+    push_branch(hub, "edits", y=2)
+    a.sync()
+    a.branch("origin/edits")
+    assert a.revision("origin/edits") == a.snapshot
+
+
+def test_other_branches_may_be_rewritten_and_removed_there(copy: Open, hub: Path) -> None:
+    """Ours follow; also where a name becomes a folder."""
+    a = copy("a")
+    a.sync()
+    push_branch(hub, "edits", y=2)
+    push_branch(hub, "gone", y=3)
+    push_branch(hub, "deep/one", y=3)
+    a.sync()
+    run_git(git_dir(a), "pack-refs", "--all")
+    for name in ("gone", "deep/one"):
+        run_git(hub, "update-ref", "-d", f"refs/heads/{name}")
+    new = {name: push_branch(hub, name, y=4) for name in ("edits", "gone/deep", "deep")}
+    a.sync()
+    assert followed(a) == {"main": a.snapshot, **new}
+    sound(git_dir(a))
+
+
+def test_a_branch_that_cannot_be_taken_stops_no_other(copy: Open, hub: Path) -> None:
+    """Neither ours nor the good ones: a warning names it and says why, until it is mended there."""
+    a = copy("a")
+    a.sync()
+    push_branch(hub, "pages", y=2)
+    commit_files(hub, {"gitmem.toml": None}, branch="pages")
+    push_branch(hub, "broken", y=2)
+    commit_files(hub, {"default/z.json": b"7777\n"}, branch="broken")
+    good = push_branch(hub, "good", y=2)
+    loose(hub)
+    blob = run_git(hub, "rev-parse", "broken:default/z.json").strip()
+    (hub / "objects" / blob[:2] / blob[2:]).unlink()
+    a.store("x", 1)
+    with pytest.warns(BranchLeft) as warned:
+        assert a.sync().sent
+    said = sorted(str(one.message) for one in warned)
+    assert [line.split(" of origin is not looked at: ")[0] for line in said] == ["branch broken", "branch pages"]
+    assert "gitmem.toml is missing" in said[1]
+    assert followed(a) == {"main": a.snapshot, "good": good}
+    run_git(hub, "update-ref", "refs/heads/broken", good)
+    with pytest.warns(BranchLeft, match="pages"):
+        a.sync()
+    assert followed(a)["broken"] == good
+
+
+def test_a_branch_of_both_is_rewritten_or_removed_in_its_own_sync_alone(copy: Open, hub: Path) -> None:
+    """What is refused there must not be settled by having met another branch first."""
+    a = copy("a")
+    a.sync()
+    first, second = push_branch(hub, "one", y=1), push_branch(hub, "two", y=1)
+    a.sync()
+    a.branch("one", first)
+    a.branch("two", second)
+    forward = push_branch(hub, "one", "one", y=2)
+    a.sync()
+    assert followed(a)["one"] == forward
+    push_branch(hub, "one", z=1)
+    run_git(hub, "update-ref", "-d", "refs/heads/two")
+    with pytest.warns(BranchLeft, match="branch one of origin .* rewritten"):
+        a.sync()
+    assert (followed(a)["one"], followed(a)["two"]) == (forward, second)
+    for name, reason in (("one", "rewritten"), ("two", "gone")):
+        with pytest.raises(RemoteError, match=reason):
+            a.bind(branch=name).sync()
+    a.delete_branch("two")
+    with pytest.warns(BranchLeft):
+        a.sync()
+    assert "two" not in followed(a)
+
+
+def test_a_dry_run_looks_at_no_other_branch(copy: Open, hub: Path) -> None:
+    """It asks for what it tells, no more."""
+    a = copy("a")
+    a.sync()
+    push_branch(hub, "edits", y=2)
+    a.sync(dry_run=True)
+    assert followed(a).keys() == {"main"}
+
+
+def test_a_branch_that_only_the_remote_has_begins_where_theirs_is(copy: Open, hub: Path) -> None:
+    """A dry run says so and makes none."""
+    a = copy("a")
+    a.store("x", 1)
+    a.sync()
+    head = push_branch(hub, "edits", y=2)
+    edits = a.bind(branch="edits")
+    planned = edits.sync(dry_run=True)
+    assert a.branches().keys() == {"main"}
+    done = edits.sync()
+    assert (done.keys, done.revision, done.before, done.received, done.sent) == (
+        planned.keys, head, "", True, False,
+    )  # fmt: skip
+    assert results(done) == {"x": "new", "y": "new"}
+    assert edits.snapshot == head
+    edits.store("z", 1)
+    assert edits.sync().sent
+    assert run_git(hub, "rev-parse", "edits").strip() == edits.snapshot
+
+
+def test_a_branch_that_nobody_has_is_no_revision(copy: Open, hub: Path) -> None:
+    """Nothing is made; the hint says what there is."""
+    a = copy("a")
+    a.sync()
+    with pytest.raises(UnknownRevisionError, match="neither here nor at origin") as refused:
+        a.bind(branch="nope").sync()
+    assert "gitmem branch nope" in refused.value.hint
+    assert "origin has: main" in refused.value.hint
+    assert a.branches().keys() == {"main"}
+
+
+def test_a_branch_there_that_is_no_memory_is_not_made_here(copy: Open, hub: Path) -> None:
+    """Also where plain git has fetched it into the place from which we know it."""
+    a = copy("a")
+    a.sync()
+    push_branch(hub, "pages", y=2)
+    commit_files(hub, {"gitmem.toml": None}, branch="pages")
+    run_git(git_dir(a), "fetch", "--quiet", "origin")
+    assert "pages" in followed(a)
+    with pytest.raises(RemoteError, match="nothing is taken"):
+        a.bind(branch="pages").sync()
+    assert a.branches().keys() == {"main"}
+
+
 # --- what is refused
 
 
@@ -308,6 +479,85 @@ def test_a_rewritten_remote_is_refused_and_what_it_held_is_kept(copy: Open, hub:
     a.add_remote("origin", str(hub))
     a.sync()
     assert {key: a.retrieve(key) for key in a.list()} == {"x": 2, "y": 1, "z": 1}
+
+
+def typed_from(hint: str) -> None:
+    """Do what a hint says, as it stands, from anywhere."""
+    (command,) = re.findall("`(git -C [^`]+)`", hint)
+    subprocess.run(command, shell=True, cwd="/", capture_output=True, check=True)
+
+
+def test_what_was_rewritten_or_removed_is_put_back_by_the_command_in_the_hint(tmp_path: Path, hub: Path) -> None:
+    """With a memory in a folder whose name a shell would take apart; afterwards all is as it was."""
+    a = Memory.open(tmp_path / "it's a; memory", agent="a")
+    a.add_remote("origin", str(hub))
+    a.store("x", 1)
+    a.store("x", 2)
+    a.sync()
+    lost = a.snapshot
+    rewrite(hub)
+    with pytest.raises(RemoteError) as refused:
+        a.sync()
+    typed_from(refused.value.hint)
+    assert run_git(hub, "rev-parse", "main").strip() == lost
+    push_branch(hub, "other", y=1)
+    run_git(hub, "update-ref", "-d", "refs/heads/main")
+    with pytest.raises(RemoteError, match="main is gone") as refused:
+        a.sync()
+    typed_from(refused.value.hint)
+    assert run_git(hub, "rev-parse", "main").strip() == lost
+    assert not a.sync().sent
+
+
+def test_a_branch_that_is_gone_there_is_not_pushed_again(copy: Open, hub: Path) -> None:
+    """Somebody removed it; what it held is kept here, and a new remote is what sends it after all."""
+    a, b = copy("a"), copy("b")
+    a.store("x", 1)
+    a.sync()
+    b.store("theirs", 1)
+    head = b.sync().revision
+    a.sync(dry_run=True)  # knows what b sent, and has not taken it
+    push_branch(hub, "other", y=1)
+    run_git(hub, "update-ref", "-d", "refs/heads/main")
+    for dry_run in (False, True, False):
+        with pytest.raises(RemoteError, match="main is gone at origin") as refused:
+            a.sync(dry_run=dry_run)
+    assert refused.value.lasting
+    kept = run_git(git_dir(a), "for-each-ref", "--format=%(objectname)", "refs/gitmem/rescue/").split()
+    assert kept == [head]
+    assert run_git(hub, "for-each-ref", "--format=%(refname)").split() == ["refs/heads/other"]
+    a.remove_remote("origin")
+    a.add_remote("origin", str(hub))
+    assert a.sync().sent
+
+
+def test_a_remote_that_was_made_anew_gets_all_of_it_again(copy: Open, hub: Path) -> None:
+    """Where every branch is gone, nobody removed one."""
+    a = copy("a")
+    a.store("x", 1)
+    a.sync()
+    run_git(hub, "update-ref", "-d", "refs/heads/main")
+    assert a.sync().sent
+    assert run_git(hub, "rev-parse", "main").strip() == a.snapshot
+    assert meet(a)[1] == ["heads"]
+
+
+@pytest.mark.parametrize(("files", "words"), [
+    ({"gitmem.toml": None}, "check the address"), ({"gitmem.toml": b"format = \n"}, "git clone -b main"),
+])  # fmt: skip
+def test_the_hint_about_what_is_no_memory_fits_a_clone_too(
+    copy: Open, hub: Path, files: dict[str, bytes | None], words: str
+) -> None:
+    """There is no remote to list yet; a malformed gitmem.toml is corrected where it lies."""
+    a = copy("a")
+    a.sync()
+    commit_files(hub, files)
+    for ask in (a.sync, lambda: Memory.clone(str(hub), hub.parent / "b")):
+        with pytest.raises(RemoteError) as refused:
+            ask()
+        assert words in refused.value.hint
+        assert str(hub) in refused.value.hint
+        assert "remote list" not in refused.value.hint
 
 
 TAKEN_FROM_NOBODY = {
@@ -342,9 +592,7 @@ def test_a_damaged_object_there_is_refused_whole(copy: Open, hub: Path) -> None:
     b.sync()
     blob = run_git(hub, "hash-object", "-w", "--stdin", given=b"2\n").strip()
     commit_files(hub, {"default/x.json": b"2\n"})
-    run_git(hub, "unpack-objects", "-q", given=_pack_of(hub))
-    for pack in (hub / "objects" / "pack").iterdir():
-        pack.unlink()
+    loose(hub)
     damaged = hub / "objects" / blob[:2] / blob[2:]
     wrong = run_git(hub, "hash-object", "-w", "--stdin", given=b"3\n").strip()
     damaged.unlink(missing_ok=True)
@@ -354,6 +602,14 @@ def test_a_damaged_object_there_is_refused_whole(copy: Open, hub: Path) -> None:
         b.sync()
     assert b.snapshot == before
     sound(git_dir(b))
+
+
+def loose(hub: Path) -> None:
+    """Every object of the hub as a file of its own."""
+    whole, folder = _pack_of(hub), hub / "objects" / "pack"
+    for pack in list(folder.iterdir()):
+        pack.unlink()
+    run_git(hub, "unpack-objects", "-q", given=whole)
 
 
 def _pack_of(hub: Path) -> bytes:
@@ -384,6 +640,32 @@ def test_the_remote_is_the_named_one_origin_or_the_only_one(copy: Open, hub: Pat
     a.remove_remote("third")
     with pytest.raises(RemoteError, match="there is no remote"):
         a.sync()
+
+
+@pytest.mark.parametrize("timeout", ["x", 0, -1, True, None, float("nan"), float("inf")])
+def test_a_timeout_that_is_no_time_is_the_callers_mistake(copy: Open, hub: Path, timeout: Any) -> None:
+    """And is told before anything travels, or a clone lies about."""
+    with pytest.raises(InvalidValueError, match="timeout"):
+        copy("a").sync(timeout=timeout)
+    with pytest.raises(InvalidValueError, match="timeout"):
+        Memory.clone(str(hub), hub.parent / "b", timeout=timeout)
+    assert not (hub.parent / "b").exists()
+
+
+def test_an_error_says_whether_waiting_can_mend_it(copy: Open, hub: Path) -> None:
+    """For whoever tries again by themselves: an unreachable remote may come back, no memory becomes none."""
+    a = copy("a")
+    a.store("x", 1)
+    a.sync()
+    a.add_remote("away", str(hub.parent / "nowhere"))
+    with pytest.raises(RemoteError) as away:
+        a.sync("away")
+    assert not away.value.lasting
+    commit_files(hub, {"gitmem.toml": None})
+    for name in ("origin", "unknown"):
+        with pytest.raises(RemoteError) as lasting:
+            a.sync(name)
+        assert lasting.value.lasting
 
 
 # --- foreign values
