@@ -6,13 +6,15 @@ import json
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gitmem.contracts import MOST, check, check_schema, problems
+from gitmem import contracts
+from gitmem.contracts import MOST, STEPS, STEPS_EACH, check, check_schema, problems
 from gitmem.errors import ContractError, GitmemError, InvalidValueError
 from gitmem.policy import Contract
 from tests.house.blueprint import TOP
@@ -258,6 +260,135 @@ def test_a_schema_too_deep_to_be_checked_is_refused() -> None:
         check_schema(json.dumps(schema))
 
 
+WORDS = [
+    "type", "enum", "const", "items", "prefixItems", "properties", "required", "anyOf", "not", "$ref", "$id", "$defs",
+    "minimum", "multipleOf", "pattern", "additionalProperties", "unevaluatedProperties", "dependentSchemas", "$schema",
+    "contains", "if", "then", "$anchor", "$dynamicRef", "propertyNames", "uniqueItems", "maxLength",
+]  # fmt: skip
+LEAVES = (
+    st.none()
+    | st.booleans()
+    | st.integers(-2, 2)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.sampled_from(["string", "object", "array", "#", "#/$defs/a", "(", "^a", "a", "http://[", "%zz", "#%zz"])
+)
+
+
+# --- the same verdict everywhere, and in time
+
+
+def nested(depth: int, value: Any = None) -> Any:
+    """A value inside so many lists."""
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+def below(frames: int, function: Callable[[], Any]) -> Any:
+    """What a function gives when so many calls are on the stack already."""
+    return function() if frames == 0 else below(frames - 1, function)
+
+
+@pytest.mark.parametrize("frames", [0, 500, 800])
+def test_a_verdict_does_not_depend_on_the_callers_stack(frames: int) -> None:
+    """Verdicts decide what merges come to, and every machine has to come to the same; a kept verdict too."""
+    schema = {"type": ["array", "integer"], "items": {"$ref": "#"}}
+    contracts._judge.cache_clear()
+    assert below(frames, lambda: told(schema, nested(163, 1))) == []
+    (problem,) = below(frames, lambda: told(schema, nested(163)))
+    assert problem.endswith("/0: null is not of type 'array', 'integer'")
+    (problem,) = below(frames, lambda: told({"items": {"allOf": [{"allOf": [{"$ref": "#"}]}]}}, nested(163, 1)))
+    assert "too deep" in problem
+
+
+@pytest.mark.parametrize("frames", [0, 500, 800])
+def test_a_schema_is_legal_however_deep_its_reader_stands(frames: int) -> None:
+    """What one process takes for no schema is taken so until it ends, and stops every store."""
+    schema: Any = {"type": "null"}
+    for _ in range(40):
+        schema = {"items": schema}
+    contracts._judge.cache_clear()
+    below(frames, lambda: check_schema(json.dumps(schema)))
+
+
+def test_a_caller_without_any_stack_hears_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There is no verdict then; the same holds where memory ends."""
+    with pytest.raises(RecursionError):
+        below(sys.getrecursionlimit(), lambda: told(HANDOFF, {}))
+
+    def nothing_left(*_: Any) -> str:
+        raise MemoryError
+
+    monkeypatch.setattr(contracts, "_reason", nothing_left)
+    with pytest.raises(MemoryError):
+        told(HANDOFF, {})
+
+
+@pytest.mark.parametrize(
+    ("value", "unique"),
+    [
+        ([1, True, "1", None, "null", [1], ["1"], {"a": 1}, {"a": "1"}, 0, False, 0.5, [], {}], True),
+        ([{"a": 1}, {"a": True}, {"a": [0]}, {"a": [False]}, {"b": 1}, {"a": 1, "b": 1}], True),
+        ([2**53, 2.0**53 + 2, 2**53 + 1], True),
+        ([1, 1.0], False),
+        ([0, -0.0], False),
+        ([10**22, 1e22], False),
+        ([{"a": [1, {"b": 2}], "c": 0}, {"c": 0.0, "a": [1.0, {"b": 2}]}], False),
+        (["a", "a"], False),
+    ],
+)
+def test_elements_are_unique_by_the_equality_of_json_schema(value: list[Any], unique: bool) -> None:
+    """1 is 1.0 there and not true, however deep it stands."""
+    assert (told({"uniqueItems": True}, value) == []) == unique
+    assert told({"uniqueItems": False}, value) == []
+
+
+@given(st.lists(LEAVES | st.lists(LEAVES, max_size=2) | st.dictionaries(st.sampled_from("ab"), LEAVES), max_size=5))
+def test_unique_is_what_it_is_for_the_library(value: list[Any]) -> None:
+    """For elements apart, which it compares one with another."""
+    from jsonschema import Draft202012Validator
+
+    pairs = [[one, other] for at, one in enumerate(value) for other in value[:at]]
+    alike = [pair for pair in pairs if Draft202012Validator({"const": pair[0]}).is_valid(pair[1])]
+    assert (told({"uniqueItems": True}, value) == []) == (not alike)
+
+
+def test_many_objects_are_known_for_unique_in_time() -> None:
+    """Comparing each with each would take hours, while a merge waits."""
+    value = [{"id": number} for number in range(100_000)]
+    assert told({"uniqueItems": True}, value) == []
+    assert told({"uniqueItems": True}, [*value, {"id": 7.0}]) != []
+
+
+TREE = {
+    "$defs": {str(at): {"allOf": [{"$ref": f"#/$defs/{at + 1}"}] * 2} for at in range(30)} | {"30": {}},
+    "$ref": "#/$defs/0",
+}
+NAMED = "https://json-schema.org/draft/2020-12/schema"
+NAMED_TREE = {
+    "$defs": {name: {"$schema": NAMED, **inner} for name, inner in TREE["$defs"].items()},  # type: ignore[attr-defined]
+    "$ref": "#/$defs/0",
+}
+UNEVALUATED: Any = {"properties": {"a": True}}
+for _ in range(60):
+    UNEVALUATED = {"allOf": [UNEVALUATED], "unevaluatedProperties": {}}
+
+
+@pytest.mark.parametrize("schema", [TREE, NAMED_TREE, UNEVALUATED])
+def test_a_judgement_ends(schema: Any) -> None:
+    """A kilobyte of schema asks for a billion steps: whoever pushes it would stop every merge of a team."""
+    (problem,) = told(schema, {"a": 1})
+    assert f"more than {STEPS + 2 * STEPS_EACH:,} steps" in problem
+
+
+def test_a_large_value_may_take_many_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are counted against its size: it keeps a contract with references as a small one does."""
+    monkeypatch.setattr(contracts, "STEPS", 1000)
+    schema = {"items": {"$ref": "#/$defs/a"}, "$defs": {"a": {"type": "integer"}}}
+    assert told(schema, list(range(1000))) == []
+    assert told(schema, [*range(1000), None]) == ['/1000: null is not of type "integer"']
+
+
 def test_nothing_is_fetched(monkeypatch: pytest.MonkeyPatch) -> None:
     """A schema could otherwise make every writer of a team call home."""
     tried = []
@@ -284,18 +415,6 @@ def test_the_library_is_imported_where_a_value_is_judged() -> None:
     subprocess.run([sys.executable, "-c", program], check=True, cwd=TOP)
 
 
-WORDS = [
-    "type", "enum", "const", "items", "prefixItems", "properties", "required", "anyOf", "not", "$ref", "$id", "$defs",
-    "minimum", "multipleOf", "pattern", "additionalProperties", "unevaluatedProperties", "dependentSchemas", "$schema",
-    "contains", "if", "then", "$anchor", "$dynamicRef", "propertyNames", "uniqueItems", "maxLength",
-]  # fmt: skip
-LEAVES = (
-    st.none()
-    | st.booleans()
-    | st.integers(-2, 2)
-    | st.floats(allow_nan=False, allow_infinity=False)
-    | st.sampled_from(["string", "object", "array", "#", "#/$defs/a", "(", "^a", "a", "http://[", "%zz", "#%zz"])
-)
 ANYTHING = st.recursive(
     LEAVES,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from([*WORDS, "a"]), inner, max_size=3),
