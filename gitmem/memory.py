@@ -246,10 +246,14 @@ class Memory(Verbs):
     ) -> Sync:
         """Meet another copy: fetch, merge, push, so that both have one head. `origin`, or the only one, if unnamed.
 
-        Merges as `merge` does; never a force push. `timeout` is in seconds without progress; `program` is "dulwich" or
-        "git" (else what `gitmem.transport` in git's config says); `credentials` gives (user, password) for a URL.
-        RemoteError if it cannot be reached or refuses, or if its history was rewritten; ContentionError if others
-        were quicker there again and again. Whatever is cut off, the next sync completes.
+        Merges as `merge` does; never a force push. What is written here meanwhile may leave this copy ahead. A branch
+        that only the other side has is made here; their further branches become revisions (`origin/edits`), and one
+        that cannot be a BranchLeft warning. `dry_run` fetches, remembers where the other side is, and moves no branch.
+        `timeout` is in seconds without progress; `program` is "dulwich" or "git" (else what `gitmem.transport` in
+        git's config says); `credentials` gives (user, password) for a URL. RemoteError if it cannot be reached or
+        refuses, or if its history was rewritten (`lasting` says whether waiting can mend it); ContentionError if
+        others were quicker there again and again; UnknownRevisionError if neither side has this branch. Whatever is
+        cut off, the next sync completes.
         """
         from gitmem.remotes import find
         from gitmem.sync import Meeting

@@ -226,16 +226,16 @@ def test_a_slip_in_a_side_is_not_stored_as_text(take: str, hint: str) -> None:
     assert told("retrieve", "k")["a"] == take
 
 
-def test_a_branch_that_another_copy_has_is_fetched_by_the_command_in_the_hint(tmp_path: Path) -> None:
-    """The hint names the memory, the remote and the branch; typed as it stands, it helps."""
+def test_a_branch_that_another_copy_has_is_taken_by_the_commands_in_the_hint() -> None:
+    """The hint names the memory, the remote and the branch; typed as they stand, they help."""
     gitmem("store", "k", "1")
     gitmem("clone", ".gitmem", "there")
     gitmem("branch", "by-hand")
     commit_files(BARE, {"default/l.json": b"2\n"}, branch="by-hand")
     result = gitmem("merge", "by-hand", "--store", "there", code=3)
-    (fetch,) = re.findall("if origin has it: `git ([^`]+)`", result.stderr)
-    run_git(tmp_path, *shlex.split(fetch))
-    gitmem("merge", "by-hand", "--store", "there")
+    (commands,) = re.findall("if origin has it: `gitmem ([^`]+)`, then `gitmem ([^`]+)`", result.stderr)
+    for command in commands:
+        gitmem(*shlex.split(command))
     assert told("retrieve", "l", "--store", "there") == 2
 
 

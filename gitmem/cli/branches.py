@@ -82,7 +82,7 @@ def merge(ctx: click.Context, place: Place, as_json: bool, revision: str, dry_ru
     try:
         done = memory.merge(revision, dry_run=dry_run)
     except UnknownRevisionError as error:
-        raise _no_branch(error, revision, memory) from None
+        raise _no_branch(error, revision, place, memory) from None
     if as_json:
         write_json(done.to_json())
     else:
@@ -91,13 +91,14 @@ def merge(ctx: click.Context, place: Place, as_json: bool, revision: str, dry_ru
         ctx.exit(CONFLICT)
 
 
-def _no_branch(error: UnknownRevisionError, name: str, memory: Memory) -> UnknownRevisionError:
+def _no_branch(error: UnknownRevisionError, name: str, place: Place, memory: Memory) -> UnknownRevisionError:
     """The same error, where a branch was looked for: another copy may have it."""
     hints = [f"`gitmem branch` lists the branches; {error.hint}"]
     for remote in memory.remotes():
         branch = name.removeprefix(f"{remote.name}/")
-        fetch = f"git -C {quote(str(memory.path))} fetch {remote.name} {quote(f'{branch}:{branch}')}"
-        hints.append(f"if {remote.name} has it: `{fetch}`, then `gitmem merge {quote(branch)}`")
+        where = "" if place.store is None else f" --store {quote(place.store)}"
+        take = f"gitmem merge {quote(f'{remote.name}/{branch}')}{where}"
+        hints.append(f"if {remote.name} has it: `gitmem sync {quote(remote.name)}{where}`, then `{take}`")
     return UnknownRevisionError(error.message, hint="\n".join(hints), revision=error.revision)
 
 

@@ -19,6 +19,7 @@ from gitmem.cli.opening import MAIN, reading, who, writing
 from gitmem.cli.output import counted, hint, line, note, short, write, write_json, write_table
 
 if TYPE_CHECKING:
+    from gitmem.memory import Memory
     from gitmem.sync import Sync
 
 _GIT = click.option("--git", "by_git", is_flag=True, help="Let the git program do the talking, with its own settings "
@@ -127,8 +128,9 @@ def _folder(url: str) -> str:
 @verb("sync")
 @click.argument("name", required=False)
 @click.option("--watch", type=_SECONDS, metavar="S", help="Go on, every S seconds, until "
-              "interrupted; a remote that cannot be reached is tried again.")  # fmt: skip
-@click.option("--dry-run", is_flag=True, help="Fetch, show what would become of each key, and move nothing.")
+              "interrupted or refused; a remote that cannot be reached is tried again.")  # fmt: skip
+@click.option("--dry-run", is_flag=True, help="Fetch, remember where the other side is, show what would become "
+              "of each key, and move no branch.")  # fmt: skip
 @_GIT
 @_TIMEOUT
 @click.pass_context
@@ -144,13 +146,15 @@ def sync(
 ) -> None:
     """Meet another copy: fetch, merge, push.
 
-    Both copies have one head afterwards. NAME is a remote; without it `origin`, or the only one. What both sides
-    changed is merged member by member; what no rule settles goes to the later writer, both values are kept
-    (`gitmem conflicts`), and the exit code is 4. Never a force push.
+    Both copies have one head afterwards; if this one is written to meanwhile, it may be ahead until the next sync.
+    NAME is a remote; without it `origin`, or the only one. What both sides changed is merged member by member; what no
+    rule settles goes to the later writer, both values are kept (`gitmem conflicts`), and the exit code is 4. A branch
+    (--branch) that only the other side has is made here; its further branches are looked at: `gitmem merge
+    origin/BRANCH` takes one in. Never a force push.
     """
     from gitmem.errors import ContentionError, RemoteError
 
-    memory = writing(place, create=False)
+    memory = _on_branch(place)
     options: dict[str, Any] = {"timeout": timeout, "program": "git" if by_git else None, "credentials": login}
     if watch is None:
         done = memory.sync(name, dry_run=dry_run, **options)
@@ -158,18 +162,37 @@ def sync(
         if done.conflicts:
             ctx.exit(CONFLICT)
         return
+    import warnings
     from time import sleep
 
+    warnings.simplefilter("default", UserWarning)  # the same one once, not each time
     hint(f"this goes on every {watch:g} s, and tells what it moves; Ctrl-C ends it")
     while True:
         try:
             done = memory.sync(name, dry_run=dry_run, **options)
         except (RemoteError, ContentionError) as error:
+            if isinstance(error, RemoteError) and error.lasting:
+                raise
             note(f"warning: {error.message}; trying again in {watch:g} s")
+            for each in error.hint.splitlines():
+                hint(each)
         else:
             if done.sent or done.received:
                 _tell(done, as_json, dry_run=dry_run)
         sleep(watch)
+
+
+def _on_branch(place: Place) -> Memory:
+    """The memory; on a branch that is not here where that is named, since the other side may have it."""
+    from gitmem.errors import UnknownRevisionError
+
+    try:
+        return writing(place, create=False)
+    except UnknownRevisionError:
+        wanted, place.branch = place.branch, None
+        if wanted is None:
+            raise
+        return writing(place, create=False).bind(branch=wanted)
 
 
 def login(url: str) -> tuple[str, str] | None:
