@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import tomllib
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -360,6 +361,47 @@ def test_a_conflict_in_gitmem_toml_is_told_and_kept(begin: Begin) -> None:
     assert "winner" in caught.value.hint
     assert [one.operation for one in world.one.resolve("gitmem.toml", "winner")] == ["deleted"]
     assert world.one.conflicts() == []
+
+
+@pytest.mark.parametrize(
+    "scalar",
+    ["2026-01-02", "07:32:00", "2026-01-02T07:32:00", "2026-01-02T07:32:00+01:00", "nan", "-inf", "0x1" + "0" * 600],
+)
+def test_what_json_lacks_is_merged_beside_other_settings(begin: Begin, scalar: str) -> None:
+    """gitmem.toml is TOML, where a date is no text; what stands beside one must not get lost."""
+    lines = ['looks = "\\u0000date 2026-01-02"', f"x = [{scalar}]", f"[t]\ny = {scalar}"]
+    world = begin({"k": 1}, {"gitmem.toml": toml(f"gone = {scalar}", *lines)})
+    world.push(world.one, {"gitmem.toml": toml(f"gone = {scalar}", "a = 1", *lines)})
+    world.push(world.two, {"gitmem.toml": toml("b = [2026-03-04]", *lines)})
+    assert world.merge().conflicts == ()
+    merged = world.main.vault.policy(world.main.vault.head("one").root).document
+    expected = tomllib.loads(toml("a = 1", "b = [2026-03-04]", *lines).decode())
+    assert sorted(map(repr, merged.items())) == sorted(map(repr, expected.items()))  # nan is not equal to itself
+
+
+def test_a_conflict_over_what_json_lacks_is_told_by_its_text(begin: Begin) -> None:
+    """A record is JSON: a date in it would stop the merge, and every one after it."""
+    world = begin({"k": 1}, {"gitmem.toml": toml("due = 2026-01-01", "rate = 1.5")})
+    world.push(world.one, {"gitmem.toml": toml("due = '2026-01-02'", "rate = nan")})
+    world.push(world.two, {"gitmem.toml": toml("due = 2026-01-02", "rate = 2.5")})
+    world.merge()
+    due, rate = world.one.conflicts()
+    assert (due.pointer, due.base, [one.value for one in due.sides]) == ("/due", "2026-01-01", ["2026-01-02"] * 2)
+    assert (rate.pointer, rate.base, [one.value for one in rate.sides]) == ("/rate", 1.5, [2.5, "nan"])
+    document = world.main.vault.policy(world.main.vault.head("one").root).document
+    assert document == {"format": 1, "due": date(2026, 1, 2), "rate": 2.5}
+
+
+@pytest.mark.parametrize("deep", ["x = " + "[" * 150 + "]" * 150, "x" + ".x" * 5000 + " = 1"])
+def test_a_gitmem_toml_too_deep_to_be_merged_is_taken_whole(begin: Begin, deep: str) -> None:
+    """Whether it could be merged would depend on how deep the stack is, here and there."""
+    world = begin({"k": 1})
+    world.push(world.one, {"gitmem.toml": toml("a = 1", deep)})
+    winner = world.push(world.two, {"gitmem.toml": toml("b = 1")})
+    world.merge()
+    assert world.conflict().pointer == ""
+    shown = [run_git(world.git_dir, "show", f"{name}:gitmem.toml") for name in (winner, "one")]
+    assert shown[0] == shown[1]
 
 
 def test_a_past_gitmem_toml_that_nobody_can_read_stops_no_merge(begin: Begin) -> None:
