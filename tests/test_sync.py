@@ -234,6 +234,25 @@ def test_two_that_pull_from_each_other_have_one_head_after_one_round(tmp_path: P
     assert [one.sides[0].agent for one in a.conflicts()] == ["b"]
 
 
+@pytest.mark.parametrize("second", ["a", "b"])
+def test_a_winner_that_breaks_a_contract_is_told_by_the_merge_itself(copy: Open, hub: Path, second: str) -> None:
+    """Else who made the merge would add a commit to it when moving forward, and nobody else would have that."""
+    a, b = copy("a"), copy("b")
+    a.store("k", 1)
+    a.sync()
+    b.sync()
+    a.settings.add_contract("k", '{"type": "integer"}')
+    a.store("k", 2)
+    b.store("k", "a text, and later")
+    one, other = (b, a) if second == "a" else (a, b)
+    one.sync()
+    other.sync()
+    assert other.snapshot == run_git(hub, "rev-parse", "main").strip()
+    one.sync()
+    assert one.snapshot == other.snapshot
+    assert sorted(record.problem or "" for record in one.conflicts()) in (["", "contract"], [""])
+
+
 def test_a_resolved_conflict_does_not_come_back_anywhere(copy: Open) -> None:
     """Neither on the copy that resolved it, nor on those that hear of it late and have merged it themselves."""
     a, b, c = copy("a"), copy("b"), copy("c")
@@ -496,17 +515,19 @@ def test_what_was_rewritten_or_removed_is_put_back_by_the_command_in_the_hint(tm
     a.sync()
     lost = a.snapshot
     rewrite(hub)
-    with pytest.raises(RemoteError) as refused:
+    commit_files(hub, {"default/y.json": b"1\n"})
+    with pytest.raises(RemoteError, match="rewritten") as refused:
         a.sync()
     typed_from(refused.value.hint)
     assert run_git(hub, "rev-parse", "main").strip() == lost
-    push_branch(hub, "other", y=1)
-    run_git(hub, "update-ref", "-d", "refs/heads/main")
-    with pytest.raises(RemoteError, match="main is gone") as refused:
-        a.sync()
+    odd = a.branch("it's&odd")
+    odd.sync()
+    run_git(hub, "update-ref", "-d", "refs/heads/it's&odd")
+    with pytest.raises(RemoteError, match="odd is gone") as refused:
+        odd.sync()
     typed_from(refused.value.hint)
-    assert run_git(hub, "rev-parse", "main").strip() == lost
-    assert not a.sync().sent
+    assert run_git(hub, "rev-parse", "it's&odd").strip() == lost
+    assert not odd.sync().sent
 
 
 def test_a_branch_that_is_gone_there_is_not_pushed_again(copy: Open, hub: Path) -> None:
@@ -537,8 +558,9 @@ def test_a_remote_that_was_made_anew_gets_all_of_it_again(copy: Open, hub: Path)
     a.store("x", 1)
     a.sync()
     run_git(hub, "update-ref", "-d", "refs/heads/main")
+    a.store("x", 2)
     assert a.sync().sent
-    assert run_git(hub, "rev-parse", "main").strip() == a.snapshot
+    assert followed(a)["main"] == run_git(hub, "rev-parse", "main").strip() == a.snapshot
     assert meet(a)[1] == ["heads"]
 
 
