@@ -231,6 +231,23 @@ def test_a_login_goes_to_no_other_host(tmp_path: Path) -> None:
     secret_nowhere(tmp_path, caught.value.message, caught.value.hint)
 
 
+def test_nobody_is_asked_for_another_host(tmp_path: Path) -> None:
+    """The home of the address wants no login itself; whoever gives logins would take the question for its own."""
+
+    def elsewhere(connection: socket.socket) -> None:
+        connection.recv(1 << 16)
+        connection.sendall(http("401 No", b"", 'WWW-Authenticate: Basic realm="x"'))
+
+    def home(connection: socket.socket) -> None:
+        path = connection.recv(1 << 16).decode().split()[1]
+        connection.sendall(http("302 Found", b"", f"Location: http://127.0.0.1:{other}{path}"))
+
+    ours, asked = Copy(tmp_path / "ours"), Asked((USER, PASSWORD))
+    with listening(elsewhere) as other, listening(home) as port, pytest.raises(RemoteError, match="redirects"):
+        ours.to(f"http://127.0.0.1:{port}/x", credentials=asked).heads()
+    assert asked.urls == []
+
+
 def test_another_kind_of_login_is_left_to_the_git_program(tmp_path: Path) -> None:
     """Kerberos and its like: dulwich does not know them, git may."""
 

@@ -18,6 +18,7 @@ from gitmem.locking import exclusive
 from gitmem.maintenance import DoctorReport, Finding, doctor, mending, sweep
 from gitmem.maintenance import storage as storage_room
 from gitmem.maintenance.findings import SHOWN
+from gitmem.transport.transit import transit
 
 Git = Callable[..., str]
 TWO_HOURS = 7200
@@ -387,6 +388,12 @@ def test_what_a_dead_gitmem_was_fetching_is_removed(memory: Memory, patient: Pat
     folder.mkdir()
     _written(folder / "arriving.pack")
     patient.cured("dead-transit", "note", naming="transit-0123")
+
+
+def test_what_a_living_gitmem_is_fetching_is_nobodys_business(memory: Memory) -> None:
+    """It holds its lock."""
+    with transit(memory.vault.repository):
+        assert "dead-transit" not in codes(doctor(memory))
 
 
 @pytest.mark.parametrize("name", ["refs/heads/main.lock", "packed-refs.lock", "HEAD.lock", "config.lock", "index.lock"])

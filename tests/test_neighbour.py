@@ -152,11 +152,17 @@ def test_a_persons_rewriting_of_addresses_is_followed(
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(settings))
     run_git(tmp_path, "config", "-f", str(settings), f"url.{theirs.git_dir}.insteadOf", "https://team.example.org/m")
     assert ours.to("https://team.example.org/m").heads() == {"main": theirs.head}
-    marker = tmp_path / "ran"
-    run_git(tmp_path, "config", "-f", str(settings), f"url.ext::touch {marker} .insteadOf", "https://evil.example.org/")
-    with pytest.raises(RemoteError):
-        ours.to("https://evil.example.org/x").heads()
-    assert not marker.exists()
+    marker, own = tmp_path / "ran", tmp_path / "bin" / "git-remote-own"
+    own.parent.mkdir()
+    own.write_text(f"#!/bin/sh\ntouch {marker}\n")
+    own.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{own.parent}:{os.environ['PATH']}")
+    for command in (f"ext::touch {marker} ", "own::", "own://h/"):
+        run_git(tmp_path, "config", "-f", str(settings), f"url.{command}.insteadOf", "https://evil.example.org/")
+        with pytest.raises(RemoteError):
+            ours.to("https://evil.example.org/x").heads()
+        assert not marker.exists()
+        settings.unlink()
 
 
 @pytest.mark.parametrize("program", ["dulwich", "git"])

@@ -76,6 +76,15 @@ def test_everything_else_in_the_config_stays_as_it_was(ours: Repository) -> None
     assert path.stat().st_mode & 0o777 == 0o640
 
 
+def test_a_section_goes_with_the_lines_that_continue_its_settings(ours: Repository) -> None:
+    """A line that looks like a header may be the rest of a value."""
+    path = ours.git_dir / "config"
+    own = path.read_bytes()
+    path.write_bytes(own + b'[remote "odd"]\n\turl = x\\\n[z]\\\\\n# note \\\n[end]\n\tx\n')
+    remove(ours, "odd")
+    assert path.read_bytes() == own + b"[end]\n\tx\n"
+
+
 def test_a_removed_remote_is_forgotten_with_the_refs_that_follow_it(ours: Repository, git: Git) -> None:
     """Loose and packed; those of others stay, also of one whose name begins alike."""
     head = ours.head("main").hex()

@@ -138,6 +138,30 @@ def _commits(count: int) -> bytes:
     return b"".join(parts)
 
 
+def test_a_branch_that_was_turned_back_there_overtakes_too(way: Way) -> None:
+    """It is an ancestor of ours, so git alone would push: but it is not where we saw it."""
+    ours = way.copy("ours")
+    base = ours.head
+    assert ours.to(way.url).push("main", None, base)
+    ours.memory.store("k", 1)
+    seen = ours.head
+    ours.memory.store("k", 2)
+    assert ours.to(way.url).push("main", seen, ours.head) is False
+    assert way.head() == base
+
+
+def test_what_a_server_says_while_we_still_send_is_heard(near: Way) -> None:
+    """It takes no more and hangs up: its reason counts, not the broken pipe."""
+    ours = near.copy("ours")
+    run_git(near.root, "config", "receive.maxInputSize", "1000")
+    ours.memory.store("large", os.urandom(1_000_000).hex())
+    with pytest.raises(RemoteError) as caught:
+        ours.to(near.url).push("main", None, ours.head)
+    assert re.search("unpack|index-pack|maximum|size", caught.value.message)
+    assert "pipe" not in caught.value.message
+    assert ours.to(near.url).heads() == {}
+
+
 @pytest.mark.parametrize("expects", ["nothing", "an ancestor"])
 def test_a_push_that_was_overtaken_changes_nothing(way: Way, expects: str) -> None:
     """Somebody else's branch is there, or it has moved on: the answer is False, and a fetch shows what is there."""

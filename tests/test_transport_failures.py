@@ -300,6 +300,25 @@ def test_a_web_servers_other_answers_are_told(tmp_path: Path, answer: bytes, say
         assert "you may not" in error.message
 
 
+def test_a_repository_that_is_served_as_files_is_refused_by_dulwich(tmp_path: Path) -> None:
+    """Without a git server there is neither a push nor a compare-and-swap."""
+    ours = Copy(tmp_path / "ours")
+    files = http("200 OK", b"11" * 20 + b"\trefs/heads/main\n", "Content-Type: text/plain")
+    with listening(saying(files)) as port:
+        assert "smart protocol" in failing(ours.to(f"http://127.0.0.1:{port}/x"), "heads", ours).message
+
+
+def test_what_a_server_says_is_fit_for_a_terminal(tmp_path: Path) -> None:
+    """No control characters, no password that it repeats, and not too much of it."""
+    ours = Copy(tmp_path / "ours")
+    said = b"\x1b[2Jsee http://ann:Geheim@h/x \x07\xff" + b"and so on " * 200
+    with listening(saying(http("403 Forbidden", said, "Content-Type: text/plain"))) as port:
+        message = failing(ours.to(f"http://127.0.0.1:{port}/x"), "heads", ours).message
+    assert "http://ann:***@h/x" in message
+    assert message.isprintable()
+    assert "Geheim" not in message
+
+
 GREETING = line(b"11" * 20 + b" refs/heads/main\0ofs-delta\n") + b"0000"
 
 

@@ -45,18 +45,16 @@ def transit(repository: Repository) -> Iterator[str]:
 def abandoned_transits(local: str) -> list[str]:
     """The folders whose processes died."""
     found = []
-    for name in _names(local):
-        path = os.path.join(local, name)
-        if name.startswith(PREFIX) and not name.endswith(".lock"):
-            with exclusive_or_none(path + ".lock") as free:
-                if free:
-                    found.append(path)
+    for path in _folders(local):
+        with exclusive_or_none(path + ".lock") as free:
+            if free:
+                found.append(path)
     return found
 
 
 def clear_transits(local: str) -> int:
     """Remove the folders whose processes died; how many."""
-    cleared = sum(clear_transit(path) for path in abandoned_transits(local))
+    cleared = sum(clear_transit(path) for path in _folders(local))
     for name in _names(local):
         path = os.path.join(local, name)
         if name.startswith(PREFIX) and name.endswith(".lock") and _is_old(path):
@@ -79,6 +77,11 @@ def _is_old(lock: str) -> bool:
         return not os.path.exists(lock.removesuffix(".lock")) and time.time() - os.stat(lock).st_mtime > _HOUR
     except FileNotFoundError:
         return False
+
+
+def _folders(local: str) -> list[str]:
+    names = (name for name in _names(local) if name.startswith(PREFIX) and not name.endswith(".lock"))
+    return [os.path.join(local, name) for name in names]
 
 
 def _names(folder: str) -> list[str]:
