@@ -25,6 +25,8 @@ ROOT_BYTES = b"format = 1\n"
 MAX_BYTES = 1 << 20
 """A longer gitmem.toml is not read, hence none is dumped."""
 
+_GOOD_ONE = "`gitmem doctor --repair` brings the last good gitmem.toml of the history back"
+_UNWRITTEN = "nothing was written; `gitmem rules list` and `gitmem contract list` show what is there"
 _LINE = re.compile(r"\(at line (\d+), column \d+\)\Z")
 _AT_END = "(at end of document)"
 _SIDED = ("ours", "theirs")
@@ -112,11 +114,19 @@ def dump_policy(document: Mapping[str, Any]) -> bytes:
                 text += f"\n[[{name}]]\n" + "".join(_printed(setting, value) for setting, value in row.items())
         data = text.encode()
     except (TypeError, ValueError, RecursionError) as error:
-        raise _invalid(f"it cannot be written as TOML: {error}", None) from error
+        raise _invalid(f"it cannot be written as TOML: {error}", None, _UNWRITTEN) from error
     if len(data) > MAX_BYTES:
-        raise _invalid(f"it is longer than {MAX_BYTES} bytes", None)
-    parse_policy(data)
+        raise _invalid(f"it would be longer than {MAX_BYTES} bytes", None, _UNWRITTEN)
+    try:
+        parse_policy(data)
+    except InvalidPolicyError as error:
+        raise _invalid(error.reason, error.line, error.hint.replace(_GOOD_ONE, _UNWRITTEN)) from None
     return data
+
+
+def too_long() -> InvalidPolicyError:
+    """The error for a gitmem.toml that is longer than MAX_BYTES, and was therefore not read."""
+    return _invalid(f"it is longer than {MAX_BYTES} bytes", None)
 
 
 def check_rule(rule: object) -> str:
@@ -200,26 +210,26 @@ def _tables(name: str, document: dict[str, Any], text: str) -> Iterator[dict[str
     for number, row in enumerate(rows):
         fault = _fault(name, row)
         if fault is not None:
-            setting, reason = fault
-            raise _invalid(reason, _line_of_table(name, number, setting, text))
+            setting, reason, hint = fault
+            raise _invalid(reason, _line_of_table(name, number, setting, text), f"{hint}\n{_GOOD_ONE}".lstrip())
         yield {**_TABLES[name].absent, **row}
 
 
-def _fault(name: str, row: dict[str, Any]) -> tuple[str, str] | None:
-    """The first setting of a row that is wrong ("" for one that is missing), and why."""
+def _fault(name: str, row: dict[str, Any]) -> tuple[str, str, str] | None:
+    """The first setting of a row that is wrong ("" for one that is missing), why, and what would be right."""
     needed, optional, _ = _TABLES[name]
     known = {**needed, **optional}
     for setting, value in row.items():
         if setting not in known:
-            return setting, f"[[{name}]] has no setting {_short(setting)}: it has {', '.join(known)}"
+            return setting, f"[[{name}]] has no setting {_short(setting)}: it has {', '.join(known)}", ""
         if not isinstance(value, str):
-            return setting, f"{setting} has to be text"
+            return setting, f"{setting} has to be text", ""
         try:
             known[setting](value)
         except GitmemError as error:
-            return setting, f"{setting}: {error.message}"
+            return setting, f"{setting}: {error.message}", error.hint
     missing = [setting for setting in needed if setting not in row]
-    return ("", f"[[{name}]] needs {' and '.join(missing)}") if missing else None
+    return ("", f"[[{name}]] needs {' and '.join(missing)}", "") if missing else None
 
 
 def _are_texts(rows: object) -> bool:
@@ -321,7 +331,6 @@ def _short(text: object) -> str:
     return repr(text) if len(repr(text)) <= 60 else f"{repr(text)[:60]}…"
 
 
-def _invalid(reason: str, line: int | None) -> InvalidPolicyError:
+def _invalid(reason: str, line: int | None, hint: str = _GOOD_ONE) -> InvalidPolicyError:
     place = f"{PATH}, line {line}" if line else PATH
-    hint = f"correct {PATH} in the memory: it needs format = {FORMAT}; every other setting may be left out"
     return InvalidPolicyError(f"{place}: {reason}", hint=hint, line=line, reason=reason)

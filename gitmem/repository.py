@@ -15,9 +15,9 @@ from gitmem import place as places
 from gitmem.errors import FormatError, InvalidValueError, NotAMemoryError, StorageError, UnknownRevisionError
 from gitmem.locking import TIMEOUT, exclusive, exclusive_or_none
 from gitmem.loose import storage_error
-from gitmem.objects import Objects, Oid
+from gitmem.objects import Objects, Oid, TooBig
 from gitmem.place import POLICY_FILE, Place
-from gitmem.policy import DEFAULT_POLICY, MAX_BYTES, ROOT_BYTES, Policy, parse_policy
+from gitmem.policy import DEFAULT_POLICY, MAX_BYTES, ROOT_BYTES, Policy, parse_policy, too_long
 from gitmem.refs import Refs, branch_ref
 
 
@@ -72,7 +72,10 @@ class Repository:
         return head
 
     def policy(self, root: Oid) -> Policy:
-        """What `gitmem.toml` in this root tree says. NotAMemoryError if it is not there."""
+        """What `gitmem.toml` in this root tree says; InvalidPolicyError or FormatError if it says nothing.
+
+        NotAMemoryError if it is not there.
+        """
         found = self.objects.tree(root).get(POLICY_FILE)
         if found is None:
             raise NotAMemoryError(
@@ -82,7 +85,10 @@ class Repository:
             )
         policy = self._policies.get(found[1])
         if policy is None:
-            body = self.objects.blob(found[1], limit=MAX_BYTES)
+            try:
+                body = self.objects.blob(found[1], limit=MAX_BYTES)
+            except TooBig:
+                raise too_long() from None
             policy = DEFAULT_POLICY if body == ROOT_BYTES else self._parse(body)
             self._policies[found[1]] = policy
         return policy

@@ -285,7 +285,18 @@ def test_a_fault_is_told_with_its_line(data: bytes, line: int | None, word: str)
     assert word in caught.value.reason
     assert caught.value.reason in str(caught.value)
     assert line is None or f"line {line}:" in str(caught.value)
-    assert caught.value.hint
+    assert caught.value.hint.splitlines()[-1].startswith("`gitmem doctor --repair` brings the last good gitmem.toml")
+
+
+@pytest.mark.parametrize(
+    ("setting", "word"),
+    [("rule = 'biggest'", "latest, largest, smallest, total, union"), ("rule = 'ours'", "latest"), ("at = 'a'", "/")],
+)
+def test_a_wrong_setting_is_told_with_what_would_be_right(setting: str, word: str) -> None:
+    """Who wrote `biggest` wants to know which rules there are, before anything else."""
+    with pytest.raises(InvalidPolicyError) as caught:
+        parse_policy(RULE + f"keys = 'a'\n{setting}\n".encode())
+    assert word in caught.value.hint.splitlines()[0]
 
 
 def test_a_newer_format_asks_for_a_newer_gitmem() -> None:
@@ -315,8 +326,10 @@ def test_a_newer_format_asks_for_a_newer_gitmem() -> None:
 )
 def test_nothing_is_dumped_that_could_not_be_parsed(document: dict[str, Any]) -> None:
     """One bad write would shut everybody out."""
-    with pytest.raises(InvalidPolicyError):
+    with pytest.raises(InvalidPolicyError) as caught:
         dump_policy(document)
+    assert "doctor" not in caught.value.hint, "nothing is broken yet"
+    assert "nothing was written" in caught.value.hint
 
 
 def test_a_rule_is_one_that_does_not_ask_who_merges() -> None:

@@ -602,3 +602,31 @@ def test_a_malformed_gitmem_toml_is_refused_with_its_line_and_mended(
     assert finding.repaired
     assert "line 5" in finding.message
     assert [rule.keys for rule in opened().settings.rules] == ["a"]
+
+
+@pytest.mark.parametrize("body", [b"format = ", b"format = 1\n#" + b"x" * MAX_BYTES])
+def test_what_the_hint_of_a_broken_gitmem_toml_says_helps(
+    memory: Memory, push: Callable[..., None], opened: Callable[..., Memory], body: bytes
+) -> None:
+    """Whoever meets it is a reader like any other, and has no git at hand. A file too long to be read is one, too."""
+    memory.store("k", 1)
+    push({"gitmem.toml": body})
+    with pytest.raises(InvalidPolicyError) as caught:
+        memory.retrieve("k")
+    assert "gitmem doctor --repair" in caught.value.hint
+    (finding,) = [one for one in doctor(memory.path).findings if one.code == "policy"]
+    assert (finding.message, finding.hint) == (caught.value.message, caught.value.hint)
+    assert doctor(memory.path, repair=True).ok
+    assert memory.retrieve("k") == opened().retrieve("k") == 1
+
+
+def test_the_doctor_promises_only_what_he_can_do(memory: Memory, push: Callable[..., None], git: Git) -> None:
+    """Where no commit before has a good gitmem.toml, none can be brought back."""
+    push({"gitmem.toml": b"format = "})
+    bare = memory.path / ".git"
+    alone = git(bare, "commit-tree", "main^{tree}", "-m", "made elsewhere").strip()
+    git(bare, "update-ref", "refs/heads/main", alone)
+    (finding,) = [one for one in doctor(memory.path, repair=True).findings if one.code == "policy"]
+    assert not finding.repaired
+    assert "doctor" not in finding.hint
+    assert "format = 1" in finding.hint

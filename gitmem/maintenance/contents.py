@@ -16,7 +16,7 @@ from gitmem.maintenance.findings import Severity
 from gitmem.maintenance.survey import File, Sight, Survey
 from gitmem.objects import Commit, Objects, Oid, TooBig
 from gitmem.place import POLICY_FILE
-from gitmem.policy import DEFAULT_POLICY, MAX_BYTES, Policy, parse_policy
+from gitmem.policy import DEFAULT_POLICY, MAX_BYTES, Policy, parse_policy, too_long
 from gitmem.trees import EXPIRES, SYSTEM, KeyId
 
 _EXPIRY_LIMIT = 100
@@ -91,10 +91,10 @@ class Examination:
             return False
         except InvalidPolicyError as error:
             earlier = _earlier_policy(self._objects, head)
-            hint = error.hint
+            hint = "no commit before it has a good one: commit one with git; the line `format = 1` is enough"
             if earlier is not None:
                 self.cure.policy = earlier
-                hint = "`gitmem doctor --repair` brings the last valid one of the history back"
+                hint = error.hint
             self._add("error", "policy", error.message, hint, curable=earlier is not None)
         return True
 
@@ -184,14 +184,14 @@ def read_policy(objects: Objects, root: Oid) -> Policy:
     if found is None:
         raise InvalidPolicyError(
             "gitmem.toml is missing: without it this is no memory",
-            hint="commit a file gitmem.toml with the line `format = 1`",
+            hint="`gitmem doctor --repair` brings the last good one of the history back",
             line=None,
             reason="missing",
         )
     try:
         return parse_policy(objects.read_blob(found[1], limit=MAX_BYTES))
     except TooBig:
-        raise InvalidPolicyError("gitmem.toml is too big", hint="shorten it", line=None, reason="too big") from None
+        raise too_long() from None
     except StorageError:
         return DEFAULT_POLICY  # told as a damaged object
 
