@@ -114,6 +114,32 @@ def test_a_local_server_that_says_nothing_meets_the_timeout(
     assert ours.leftovers() == []
 
 
+@pytest.mark.parametrize(
+    ("command", "asked"),
+    [
+        ("ssh", ["-o", "BatchMode=yes", "-p", "22", "ann@host.example.org"]),
+        ("'{top}/my ssh' -F \"$HOME/x\"", ["-F", "{home}/x", "-p", "22", "ann@host.example.org"]),
+    ],
+)
+def test_ssh_may_not_ask_where_nobody_sits(
+    tmp_path: Path, command: str, asked: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing hangs on a question in a service. Another program than ssh is called as its person calls it."""
+    for name in ("ssh", "my ssh"):
+        program = tmp_path / name
+        program.write_text(f'#!/bin/sh\nfor one; do printf "%s\\n" "$one"; done > {tmp_path}/asked\n')
+        program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    if command != "ssh":
+        monkeypatch.setenv("GIT_SSH_COMMAND", command.format(top=tmp_path))
+    ours = Copy(tmp_path / "ours")
+    with pytest.raises(RemoteError, match="cut"):
+        ours.to("ssh://ann@host.example.org:22/~/it's").heads()
+    said = (tmp_path / "asked").read_text().splitlines()
+    home = os.environ["HOME"]
+    assert said == [*(one.format(home=home) for one in asked), "git-upload-pack '~/it'\\''s'"]
+
+
 # --- a wire that is cut ---
 
 

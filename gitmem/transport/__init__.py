@@ -60,7 +60,8 @@ def connect(
     """The way to a remote; nothing travels yet. RemoteError if its address is none, InvalidValueError for `timeout`.
 
     `program` is dulwich or git (the git program does all the talking, with the settings that people made for it);
-    None: what `gitmem.transport` in the repository's config says, else dulwich.
+    None: what `gitmem.transport` in the repository's config says, else dulwich. `credentials` is asked once a server
+    wants a login (`credentials.from_git` asks git's helpers); `limits` bound what may arrive.
     """
     chosen = program or repository.config.get("gitmem.transport", PROGRAMS[0])
     if chosen not in PROGRAMS:
