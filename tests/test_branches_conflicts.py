@@ -311,7 +311,9 @@ def test_what_was_read_before_makes_no_difference(begin: Begin, lower: int) -> N
     assert world.two.retrieve("k") == ["bob" * 50]
     heads = world.one.snapshot, world.two.snapshot
     done = world.merge()
-    assert world.conflict().sides[0].agent == "bob"
+    told = {record.problem: record for record in world.one.conflicts()}
+    assert told.keys() == {None, "value"}  # in the merged memory, it is none
+    assert told[None].sides[0].agent == "bob"
     with Memory.open(world.main.path, create=False) as cold:
         assert cold.branch("again", heads[0]).merge(heads[1]).revision == done.revision
 

@@ -235,9 +235,12 @@ def test_two_that_pull_from_each_other_have_one_head_after_one_round(tmp_path: P
 
 
 @pytest.mark.parametrize("second", ["a", "b"])
-def test_a_winner_that_breaks_a_contract_is_told_by_the_merge_itself(copy: Open, hub: Path, second: str) -> None:
+def test_a_winner_that_breaks_a_contract_is_told_by_the_merge_itself(
+    copy: Open, hub: Path, clock: Clock, second: str
+) -> None:
     """Else who made the merge would add a commit to it when moving forward, and nobody else would have that."""
-    a, b = copy("a"), copy("b")
+    later = Clock(clock.now + timedelta(hours=1))
+    a, b = copy("a", clock=clock), copy("b", clock=later)
     a.store("k", 1)
     a.sync()
     b.sync()
@@ -250,7 +253,8 @@ def test_a_winner_that_breaks_a_contract_is_told_by_the_merge_itself(copy: Open,
     assert other.snapshot == run_git(hub, "rev-parse", "main").strip()
     one.sync()
     assert one.snapshot == other.snapshot
-    assert sorted(record.problem or "" for record in one.conflicts()) in (["", "contract"], [""])
+    assert one.retrieve("k") == "a text, and later"
+    assert sorted(record.problem or "" for record in one.conflicts()) == ["", "contract"]
 
 
 def test_a_resolved_conflict_does_not_come_back_anywhere(copy: Open) -> None:

@@ -306,13 +306,16 @@ class _Join:
     # --- what is told ---
 
     def _judge(self, keys: Iterable[KeyId]) -> None:
-        """Record the values that came in and are not what this memory takes."""
+        """Record the values that came in and are not what this memory takes: all that moving forward to the merge
+        would look at, from either side, or that would add a commit to it.
+        """
+        limit = self._policy.max_value_bytes
         for key in keys:
             one = self._outcomes[key]
-            if one.result is None or one.result == one.base or one.how == "conflict":
+            if one.result is None:
                 continue
             writer = None if one.low == one.high else {one.low: 0, one.high: 1}.get(one.result)
-            record = self._verdicts.of_value(key, one.result, writer, self._limit, self._policy)
+            record = self._verdicts.of_value(key, one.result, writer, limit, self._policy)
             if record is not None:
                 self._records[record.id] = record
 
