@@ -25,7 +25,8 @@ ROOT_BYTES = b"format = 1\n"
 MAX_BYTES = 1 << 20
 """A longer gitmem.toml is not read, hence none is dumped."""
 
-_GOOD_ONE = "`gitmem doctor --repair` brings the last good gitmem.toml of the history back"
+GOOD_ONE = "`gitmem doctor --repair` brings the last good gitmem.toml of the history back"
+"""The last line of the hint for a malformed file: true of the memory at hand, not of another copy."""
 _UNWRITTEN = "nothing was written; `gitmem rules list` and `gitmem contract list` show what is there"
 _LINE = re.compile(r"\(at line (\d+), column \d+\)\Z")
 _AT_END = "(at end of document)"
@@ -120,7 +121,7 @@ def dump_policy(document: Mapping[str, Any]) -> bytes:
     try:
         parse_policy(data)
     except InvalidPolicyError as error:
-        raise _invalid(error.reason, error.line, error.hint.replace(_GOOD_ONE, _UNWRITTEN)) from None
+        raise _invalid(error.reason, error.line, error.hint.replace(GOOD_ONE, _UNWRITTEN)) from None
     return data
 
 
@@ -211,7 +212,7 @@ def _tables(name: str, document: dict[str, Any], text: str) -> Iterator[dict[str
         fault = _fault(name, row)
         if fault is not None:
             setting, reason, hint = fault
-            raise _invalid(reason, _line_of_table(name, number, setting, text), f"{hint}\n{_GOOD_ONE}".lstrip())
+            raise _invalid(reason, _line_of_table(name, number, setting, text), f"{hint}\n{GOOD_ONE}".lstrip())
         yield {**_TABLES[name].absent, **row}
 
 
@@ -331,6 +332,6 @@ def _short(text: object) -> str:
     return repr(text) if len(repr(text)) <= 60 else f"{repr(text)[:60]}…"
 
 
-def _invalid(reason: str, line: int | None, hint: str = _GOOD_ONE) -> InvalidPolicyError:
+def _invalid(reason: str, line: int | None, hint: str = GOOD_ONE) -> InvalidPolicyError:
     place = f"{PATH}, line {line}" if line else PATH
     return InvalidPolicyError(f"{place}: {reason}", hint=hint, line=line, reason=reason)

@@ -16,10 +16,11 @@ from typing import Any, NamedTuple
 from gitmem import codec
 from gitmem.entries import ABSENT, format_time, moment
 from gitmem.errors import CorruptValueError, InvalidValueError
+from gitmem.keys import CONFLICTS
 from gitmem.objects import Oid
 from gitmem.vault import Vault
 
-NAMESPACE = "conflicts"
+NAMESPACE = CONFLICTS
 _DIGITS = 16
 _ALWAYS = 1 << 16  # so large a record may be, however small values have to be
 

@@ -12,7 +12,7 @@ from collections.abc import Collection
 from gitmem.errors import FormatError, InvalidPolicyError, RemoteError, UnknownRevisionError, typed
 from gitmem.objects import Oid, TooBig
 from gitmem.place import POLICY_FILE
-from gitmem.policy import MAX_BYTES, PATH, parse_policy
+from gitmem.policy import GOOD_ONE, MAX_BYTES, PATH, parse_policy
 from gitmem.remotes import Remote, shown
 from gitmem.repository import Repository
 
@@ -40,8 +40,8 @@ def check_memory(repository: Repository, remote: Remote, branch: str, head: Oid)
     if hint is None:
         hint = f"check the address {typed(address)} and the branch {typed(branch)}"
     else:
-        hint = f"{hint}\nit has to be corrected there: `git clone -b {typed(branch)} {typed(address)} there`, " \
-               f"mend {PATH}, commit and push"  # fmt: skip
+        there = f"`git clone -b {typed(branch)} {typed(address)} there`, mend {PATH}, commit and push"
+        hint = f"{hint}\nit has to be corrected there: {there}".lstrip()
     raise RemoteError(f"nothing is taken from {remote.name}: {reason}", hint=hint, remote=remote.name, lasting=True)
 
 
@@ -55,7 +55,7 @@ def reason_against(repository: Repository, head: Oid) -> tuple[str, str | None] 
     except TooBig:
         return f"its {PATH} is larger than {MAX_BYTES} bytes", "it has to become smaller"
     except (FormatError, InvalidPolicyError) as error:
-        return error.message, error.hint
+        return error.message, error.hint.removesuffix(GOOD_ONE).rstrip()
     return None
 
 
