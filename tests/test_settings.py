@@ -604,7 +604,7 @@ def test_a_malformed_gitmem_toml_is_refused_with_its_line_and_mended(
     assert [rule.keys for rule in opened().settings.rules] == ["a"]
 
 
-@pytest.mark.parametrize("body", [b"format = ", b"format = 1\n#" + b"x" * MAX_BYTES])
+@pytest.mark.parametrize("body", [b"format = ", b"format = 1\n#" + b"x" * MAX_BYTES], ids=["no TOML", "too long"])
 def test_what_the_hint_of_a_broken_gitmem_toml_says_helps(
     memory: Memory, push: Callable[..., None], opened: Callable[..., Memory], body: bytes
 ) -> None:
