@@ -11,7 +11,8 @@ import errno
 import os
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 
@@ -180,26 +181,39 @@ class Refs:
     def delete(self, name: str, expected: Oid, *, locked: bool, durable: bool, wait: float = WAIT) -> bool:
         """Remove a ref, loose and packed, if it still points at `expected`; False if it does not. Else as `swap`."""
         path = os.path.join(self._git_dir, name)
+        with self._holding(path, locked=locked, wait=wait):
+            if self.read(name) != expected:
+                return False
+            self._unpack(name, locked, durable, wait)  # first: else the old value would show through
+            discard(path)
+        self._settle(os.path.dirname(path), durable)
+        return True
+
+    @contextmanager
+    def _holding(self, path: str, *, locked: bool, wait: float) -> Iterator[str]:
+        """Hold git's lock of a file that is not replaced by the lock itself; gives the draft that was linked to it."""
         lock = path + ".lock"
         draft = os.path.join(self._local, (_DRAFT if locked else _FREE) + os.urandom(8).hex())
+        copied = False
         try:
-            copied = False
             try:
-                self._write_draft(draft, expected.hex().encode() + b"\n", False)
+                self._write_draft(draft, b"\n", False)
                 copied = self._take(draft, lock, locked, wait)
-                if self.read(name) != expected:
-                    return False
-                self._unpack(name, locked, durable, wait)  # first: else the old value would show through
-                discard(path)
-            finally:
+                yield draft
+            finally:  # as in `swap`
                 if copied or _same(draft, lock):
                     discard(lock)
                 discard(draft)
-            if durable:
-                sync_path(os.path.dirname(path))
         except OSError as error:
             raise storage_error(error, path) from error
-        return True
+
+    @staticmethod
+    def _settle(folder: str, durable: bool) -> None:
+        if durable:
+            try:
+                sync_path(folder)
+            except OSError as error:
+                raise storage_error(error, folder) from error
 
     def _unpack(self, name: str, locked: bool, durable: bool, wait: float) -> None:
         """Take a ref out of packed-refs, under git's lock of that file."""
@@ -222,14 +236,9 @@ class Refs:
         of that file. What `edit` raises leaves the file as it was. Otherwise as `swap`.
         """
         path = os.path.join(self._git_dir, name)
-        lock = path + ".lock"
-        draft = os.path.join(self._local, (_DRAFT if locked else _FREE) + os.urandom(8).hex())
-        new = draft + "-new"
-        try:
-            copied = False
+        with self._holding(path, locked=locked, wait=wait) as draft:
+            new = draft + "-new"
             try:
-                self._write_draft(draft, b"\n", False)
-                copied = self._take(draft, lock, locked, wait)
                 with open(path, "rb") as old, open(new, "wb") as file:
                     os.chmod(new, os.fstat(old.fileno()).st_mode & 0o7777)
                     file.write(edit(old.read()))
@@ -239,13 +248,7 @@ class Refs:
                 os.rename(new, path)
             finally:
                 discard(new)
-                if copied or _same(draft, lock):
-                    discard(lock)
-                discard(draft)
-            if durable:
-                sync_path(self._git_dir)
-        except OSError as error:
-            raise storage_error(error, path) from error
+        self._settle(self._git_dir, durable)
 
     def _followed(self, name: str) -> str:
         """The ref that a symbolic one points to in the end: that is the one to move."""

@@ -17,8 +17,6 @@ from gitmem.upkeep import after_write
 from gitmem.vault import Vault
 from gitmem.writing import WritePath
 
-RESULTS = ("new", "updated", "deleted", "merged", "conflict", "unchanged")
-
 
 @dataclass(frozen=True, slots=True)
 class KeyResult:
