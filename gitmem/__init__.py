@@ -20,6 +20,7 @@ imported when they are first used, so `import gitmem` costs nothing.
         pointers      RFC 6901: a place inside a value
         patches       RFC 7396 and RFC 6902: a value and a patch -> a new value
         members       what differs between two values, member by member
+        toml          TOML text -> a document, and the line in which something stands
         keys          namespace and key rules; key <-> path segments
         layout        wide directories: which bucket, when to split
         globs         pattern -> matcher and literal prefix
@@ -61,12 +62,17 @@ imported when they are first used, so `import gitmem` costs nothing.
         writing       the one write path: stage, write objects, publish, else again
         settings      gitmem.toml as all who share a memory edit it: merge rules, contracts
         verbs         the writing verbs, over a branch
+        watch         events along the way from one revision to another; waiting for keys
     third floor: reach
         branches      merging commits key by key; what remained in conflict, and its settling
         sync          fetch, merge, push: other copies on git servers
         memory        Memory: open, bind, and every verb
         exchange      import and export, other tools' files among them
         maintenance   expiry sweeps; doctor, who examines and mends
+    fourth floor: one coordination pattern a file, on the public verbs of Memory alone
+        recipes       handoffs, fan-out and fan-in, gates, shared documents, claims, who does what
+    fifth floor: many agents
+        workflow      plans, and the processes that a run starts
     doors: they translate, they do not decide
         environment   a memory as the environment describes it, for Python agents
         cli           the command line, one file per family of commands
@@ -100,6 +106,7 @@ if TYPE_CHECKING:
         StorageError,
         UnknownRevisionError,
         WaitTimeoutError,
+        WorkerFailedError,
         WriteIdError,
     )
     from gitmem.memory import Memory
@@ -133,6 +140,7 @@ __all__ = [
     "UnknownRevisionError",
     "Version",
     "WaitTimeoutError",
+    "WorkerFailedError",
     "WriteIdError",
     "from_environment",
 ]

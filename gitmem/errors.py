@@ -21,6 +21,7 @@
     ├── ContentionError          a lock could not be had in time
     ├── WaitTimeoutError         what was waited for did not come                                (TimeoutError)
     ├── GateRejectedError        a gate was rejected
+    ├── WorkerFailedError        a worker of a fan-out says that it has failed
     └── RemoteError              another copy could not be reached or refused
 
 Law: an error has fields for programs, a message that names the culprit, and a `hint` that names the next step.
@@ -178,10 +179,19 @@ class WaitTimeoutError(GitmemError, TimeoutError):
 
 
 class GateRejectedError(GitmemError):
-    """A gate was rejected; fields: `gate`, `feedback`."""
+    """A gate was rejected; fields: `gate` (its key), `feedback`, `by` (who rejected it)."""
 
     gate: str
     feedback: Any
+    by: str
+
+
+class WorkerFailedError(GitmemError):
+    """A worker of a fan-out says that it has failed; fields: `key`, `reason`, `by`."""
+
+    key: str
+    reason: Any
+    by: str
 
 
 class RemoteError(GitmemError):

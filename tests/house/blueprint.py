@@ -20,6 +20,7 @@ FLOORS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "pointers",
             "patches",
             "members",
+            "toml",
             "keys",
             "layout",
             "globs",
@@ -69,9 +70,12 @@ FLOORS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "writing",
             "settings",
             "verbs",
+            "watch",
         ),
     ),
     ("third floor", ("branches", "sync", "memory", "exchange", "maintenance")),
+    ("fourth floor", ("recipes",)),
+    ("fifth floor", ("workflow",)),
     ("doors", ("environment", "cli")),
 )
 ORDER = tuple(room for _, rooms in FLOORS for room in rooms)

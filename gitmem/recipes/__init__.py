@@ -1,0 +1,23 @@
+"""Coordination patterns, one a file, each on the public verbs of Memory alone; Memory knows none of them.
+
+    from gitmem.recipes import Gate, Handoff
+
+The names below are imported when they are first used. The idea of recipes that stand on a client's public verbs is
+kazoo's.
+"""
+
+from __future__ import annotations
+
+_ROOMS: dict[str, str] = {}  # public name -> module
+
+__all__: list[str] = []
+
+
+def __getattr__(name: str) -> object:
+    if name not in _ROOMS:
+        raise AttributeError(f"module 'gitmem.recipes' has no attribute {name!r}")
+    from importlib import import_module
+
+    found: object = getattr(import_module(f"gitmem.recipes.{_ROOMS[name]}"), name)
+    globals()[name] = found
+    return found
