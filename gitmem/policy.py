@@ -9,7 +9,6 @@ Law: `parse_policy(dump_policy(document)).document == document`; nothing is dump
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
@@ -28,8 +27,6 @@ MAX_BYTES = 1 << 20
 GOOD_ONE = "`gitmem doctor --repair` brings the last good gitmem.toml of the history back"
 """The last line of the hint for a malformed file: true of the memory at hand, not of another copy."""
 _UNWRITTEN = "nothing was written; `gitmem rules list` and `gitmem contract list` show what is there"
-_LINE = re.compile(r"\(at line (\d+), column \d+\)\Z")
-_AT_END = "(at end of document)"
 _SIDED = ("ours", "theirs")
 
 
@@ -89,15 +86,14 @@ def parse_policy(data: bytes) -> Policy:
     """The settings in `data`; InvalidPolicyError with the line, or FormatError if it takes a newer gitmem."""
     if data == ROOT_BYTES:
         return DEFAULT_POLICY
-    text = _text(data)
-    document = _document(text)
+    text, document = _read(data)
     _check_format(document, text)
     size = document.get("max_value_bytes", MAX_VALUE_BYTES)
     if type(size) is not int or size < 1:
-        raise _invalid("max_value_bytes has to be a positive whole number", _line_of("max_value_bytes", text))
+        raise _invalid("max_value_bytes has to be a positive whole number", _line_of(text, "max_value_bytes"))
     audit = document.get("audit_reads", False)
     if type(audit) is not bool:
-        raise _invalid("audit_reads has to be true or false", _line_of("audit_reads", text))
+        raise _invalid("audit_reads has to be true or false", _line_of(text, "audit_reads"))
     rules = tuple(MergeRule(**row) for row in _tables("merge", document, text))
     contracts = tuple(Contract(**row) for row in _tables("contract", document, text))
     return Policy(FORMAT, size, audit, document, rules, contracts)
@@ -207,12 +203,12 @@ def _tables(name: str, document: dict[str, Any], text: str) -> Iterator[dict[str
     """The rows of `[[name]]`, checked, with what is left out filled in."""
     rows = document.get(name, [])
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        raise _invalid(f"{name} has to be tables, each beginning with [[{name}]]", _line_of_table(name, 0, "", text))
+        raise _invalid(f"{name} has to be tables, each beginning with [[{name}]]", _line_of(text, name))
     for number, row in enumerate(rows):
         fault = _fault(name, row)
         if fault is not None:
             setting, reason, hint = fault
-            raise _invalid(reason, _line_of_table(name, number, setting, text), f"{hint}\n{GOOD_ONE}".lstrip())
+            raise _invalid(reason, _line_of(text, name, number, setting), f"{hint}\n{GOOD_ONE}".lstrip())
         yield {**_TABLES[name].absent, **row}
 
 
@@ -254,25 +250,15 @@ def _printed(setting: str, text: str) -> str:
 # --- the text
 
 
-def _text(data: bytes) -> str:
-    try:
-        return data.decode()
-    except UnicodeDecodeError as error:
-        raise _invalid("it is not UTF-8", data.count(b"\n", 0, error.start) + 1) from error
-
-
-def _document(text: str) -> dict[str, Any]:
-    import tomllib
+def _read(data: bytes) -> tuple[str, dict[str, Any]]:
+    """The text and the document in it."""
+    from gitmem import toml
 
     try:
-        return tomllib.loads(text)
-    except RecursionError as error:
-        raise _invalid("its values are nested too deeply", None) from error
-    except ValueError as error:
-        message = str(error)
-        found = _LINE.search(message)
-        line = int(found[1]) if found else len(text.splitlines()) if message.endswith(_AT_END) else None
-        raise _invalid(_LINE.sub("", message).rstrip(), line) from error
+        text = toml.decode(data)
+        return text, toml.parse(text)
+    except toml.Malformed as error:
+        raise _invalid(error.reason, error.line) from error
 
 
 def _check_format(document: dict[str, Any], text: str) -> None:
@@ -281,51 +267,14 @@ def _check_format(document: dict[str, Any], text: str) -> None:
         message = f"{PATH} has format {number}; this gitmem reads format {FORMAT}"
         raise FormatError(message, hint="install a newer gitmem: pip install -U gitmem-store", path=PATH)
     if type(number) is not int or number != FORMAT:
-        raise _invalid(f"format has to be {FORMAT}", _line_of("format", text))
+        raise _invalid(f"format has to be {FORMAT}", _line_of(text, "format"))
 
 
-_SPAN = (
-    r'#[^\n]*|"""(?:\\.|[^\\])*?"{3,5}|\'\'\'.*?\'{3,5}|"(?:\\.|[^"\\\n])*"|\'[^\'\n]*\''
-)  # a comment or a string, as TOML reads them from left to right; compiled where something is wrong
+def _line_of(text: str, *place: str | int) -> int | None:
+    """The line of a place in the document, or of the nearest around it."""
+    from gitmem import toml
 
-
-def _lines(text: str) -> list[str]:
-    """The lines of a document without its comments and without text that goes over several lines."""
-
-    def blank(span: re.Match[str]) -> str:
-        return "\n" * span[0].count("\n") if span[0].startswith(("#", '"""', "'''")) else span[0]
-
-    return re.sub(_SPAN, blank, text, flags=re.DOTALL).split("\n")
-
-
-def _line_of(setting: str, text: str) -> int | None:
-    """The line that sets a top-level setting, as far as its first words tell."""
-    return _line_after(0, setting, _lines(text))
-
-
-def _line_of_table(name: str, number: int, setting: str, text: str) -> int | None:
-    """The line of a setting in the table of this name and number (from 0), else that of the table's header.
-
-    Where the tables are written as a list, the line of that.
-    """
-    lines = _lines(text)
-    header = re.compile(rf"\s*\[\[\s*[\"']?{name}[\"']?\s*\]\]")
-    headers = [at for at, line in enumerate(lines, 1) if header.match(line)]
-    if number < len(headers):
-        return _line_after(headers[number], setting, lines) or headers[number]
-    alone = re.compile(rf"\s*\[\s*[\"']?{name}[\"']?\s*[\].]")
-    return _line_of(name, text) or next((at for at, line in enumerate(lines, 1) if alone.match(line)), None)
-
-
-def _line_after(start: int, setting: str, lines: list[str]) -> int | None:
-    """The line that sets a setting, from line `start` + 1 to the next header."""
-    begins = re.compile(rf"\s*[\"']?{re.escape(setting)}[\"']?\s*[=.]")
-    for at in range(start, len(lines)):
-        if lines[at].lstrip().startswith("["):
-            break
-        if begins.match(lines[at]):
-            return at + 1
-    return None
+    return toml.Lines(text).of(*place)
 
 
 def _short(text: object) -> str:

@@ -236,7 +236,7 @@ def test_tables_are_dumped_as_a_person_would_write_them() -> None:
         (b"format = 1\nmax_value_bytes_x = 1\nmax_value_bytes = 'a'\n", 3, "max_value_bytes"),
         (b"format = 1\naudit_reads = 1\n", 2, "audit_reads"),
         (b"format = 1\naudit_reads.x = true\n", 2, "audit_reads"),
-        (b"format = 1\n[max_value_bytes]\n[a]\nmax_value_bytes = 3\n", None, "max_value_bytes"),
+        (b"format = 1\n[max_value_bytes]\n[a]\nmax_value_bytes = 3\n", 2, "max_value_bytes"),
         (b"format = 1\nx = " + b"[" * 100_000, None, "nested"),
         (b"format = 1\nx = " + b"9" * 10_000, None, "digit"),
         # the tables
@@ -263,7 +263,7 @@ def test_tables_are_dumped_as_a_person_would_write_them() -> None:
         (RULE + b"keys = 'a'\nrul = 'largest'\n", 4, "no setting 'rul'"),
         (RULE + b"keys = 'a'\nrule = 'largest'\n'a.(b' = 1\n", 5, "no setting"),
         (RULE + b"keys = 'a'\nrule = 'largest'\nschema = 'true'\n", 5, "no setting 'schema'"),
-        (RULE + b"keys = 'a'\n[merge.rule]\nx = 1\n", 2, "rule has to be text"),
+        (RULE + b"keys = 'a'\n[merge.rule]\nx = 1\n", 4, "rule has to be text"),
         (RULE + b"keys = 'a'\nrule = 'largest'\n[[contract]]\nkeys = 'a'\n", 5, "schema"),
         (RULE + b"keys = 'a'\nrule = 'largest'\n [[ \"merge\" ]] # third\nkeys = 3\n", 6, "keys has to be text"),
         (RULE + b'keys = """\n[[merge]]\nrule = x"""\nrule = 7\n', 6, "rule has to be text"),

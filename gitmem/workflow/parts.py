@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeVar
 
 NAMESPACE = "coordination"
 """Where a plan's keys lie unless it says otherwise."""
@@ -196,8 +196,10 @@ def holes(word: str) -> list[str]:
 
 # --- inside
 
+_Part = TypeVar("_Part", Agent, Task)
 
-def _named(parts: tuple[Any, ...], name: str) -> Any:
+
+def _named(parts: tuple[_Part, ...], name: str) -> _Part:
     for part in parts:
         if part.name == name:
             return part
