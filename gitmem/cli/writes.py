@@ -94,7 +94,7 @@ def store(
         message=message,
         write_id=write_id,
     )
-    _tell("stored", entry, as_json)
+    tell_entry("stored", entry, as_json)
 
 
 @verb("create")
@@ -111,7 +111,7 @@ def create(
     """
     wanted = values.read(value, source, as_text=as_text)
     entry = writing(place).create(key, wanted, ttl=ttl, message=message, write_id=write_id)
-    _tell("created", entry, as_json)
+    tell_entry("created", entry, as_json)
 
 
 @verb("patch")
@@ -136,7 +136,7 @@ def patch(
     entry = writing(place).patch(
         key, wanted, expect=values.expected(expect), message=message, write_id=write_id, **start
     )
-    _tell("patched", entry, as_json)
+    tell_entry("patched", entry, as_json)
 
 
 @verb("append")
@@ -156,7 +156,7 @@ def append(
     entry = writing(place).append(
         key, element, at=at, expect=values.expected(expect), message=message, write_id=write_id
     )
-    _tell("appended to", entry, as_json)
+    tell_entry("appended to", entry, as_json)
 
 
 @verb("delete")
@@ -183,7 +183,8 @@ def delete(
     tell_versions(gone, as_json, {"deleted": "deleted"}, nothing="no key matches: nothing was deleted")
 
 
-def _tell(done: str, entry: Entry, as_json: bool) -> None:
+def tell_entry(done: str, entry: Entry, as_json: bool) -> None:
+    """Print what a write came to; `done` is the word for it."""
     if as_json:
         write_json(entry.to_json())
         return
