@@ -8,9 +8,23 @@ kazoo's.
 
 from __future__ import annotations
 
-_ROOMS: dict[str, str] = {}  # public name -> module
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from gitmem.recipes.fanout import FanOut
+    from gitmem.recipes.handoff import Handoff
+    from gitmem.recipes.shared import Shared
 
-__all__: list[str] = []
+_ROOMS: dict[str, str] = {
+    "FanOut": "fanout",
+    "Handoff": "handoff",
+    "Shared": "shared",
+}  # public name -> module
+
+__all__ = [
+    "FanOut",
+    "Handoff",
+    "Shared",
+]
 
 
 def __getattr__(name: str) -> object:

@@ -6,6 +6,7 @@ Law: whoever named a namespace gets it; whoever named none meets everybody else 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from gitmem.keys import DEFAULT_NAMESPACE
@@ -20,3 +21,8 @@ def coordinating(memory: Memory, namespace: str | None = None) -> Memory:
     """The memory bound to `namespace`; else to its own, unless that is `default`: then to `coordination`."""
     own = memory.namespace if memory.namespace != DEFAULT_NAMESPACE else COORDINATION
     return memory.bind(namespace=own if namespace is None else namespace)
+
+
+def each(names: str | Iterable[str]) -> tuple[str, ...]:
+    """The names, each once, in their order; a text alone is one name: nobody waits for its letters."""
+    return (names,) if isinstance(names, str) else tuple(dict.fromkeys(names))
