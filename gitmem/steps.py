@@ -13,9 +13,10 @@ from typing import Any
 
 from gitmem import patches
 from gitmem.entries import ABSENT, UNSET
-from gitmem.errors import ConflictError, KeyExistsError
+from gitmem.errors import ConflictError, KeyExistsError, UnknownRevisionError
 from gitmem.globs import Glob
 from gitmem.reader import Reader
+from gitmem.revisions import expected_token
 from gitmem.stage import Stage, Step
 from gitmem.trees import KeyId
 
@@ -152,3 +153,21 @@ def restore_matching(namespace: str, glob: Glob, then: Reader) -> Step:
 def expect(where: KeyId, token: Any) -> Step:
     """StaleError unless the key's last version is still this one."""
     return lambda stage: stage.expect(*where, token)
+
+
+def fence(where: KeyId, token: Any) -> Step:
+    """As `expect`, for a token that somebody wrote down: UnknownRevisionError if it names no version of the key.
+
+    Otherwise a token of another key, or of another namespace, would stand for "absent", and hold.
+    """
+
+    def step(stage: Stage) -> None:
+        if token is not ABSENT and expected_token(stage.reader, *where, token) is None:
+            raise UnknownRevisionError(
+                f"key {where[1]!r} in namespace {where[0]!r} has no version at {token!r}: it is no token of this key",
+                hint="name the key and the namespace that the token was given for",
+                revision=str(token),
+            )
+        stage.expect(*where, token)
+
+    return step

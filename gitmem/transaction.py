@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from copy import deepcopy
 from datetime import UTC, datetime, timedelta
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeGuard, cast
 
 from gitmem import codec, reconcile, steps
 from gitmem.entries import ABSENT, UNSET, Entry
@@ -22,7 +22,9 @@ from gitmem.steps import Expiry
 from gitmem.trees import KeyId
 from gitmem.vault import Vault
 
-Guard: TypeAlias = Entry | Sequence[Entry] | None
+Fence: TypeAlias = Entry | tuple[str, Any] | tuple[str, str, Any]
+"""What a write depends on without writing it: an entry, (key, token) or (namespace, key, token)."""
+Guard: TypeAlias = Fence | Sequence[Fence] | None
 
 
 class Arguments:
@@ -131,10 +133,35 @@ class Transaction:
 
 
 def checks(where: KeyId, expect: Any, guard: Guard) -> list[Step]:
-    """The conditions of a write: on the key itself, and on entries it does not write."""
+    """The conditions of a write: on the key itself, and on entries it does not write.
+
+    The (key, token) of a guard is a key of the namespace that is written.
+    """
     made = [] if expect is UNSET else [steps.expect(where, expect)]
-    guards = [] if guard is None else [guard] if isinstance(guard, Entry) else guard
-    return made + [steps.expect((entry.namespace, entry.key), entry) for entry in guards]
+    return made + [_fence(where[0], one) for one in _fences(guard)]
+
+
+def _fences(guard: Guard) -> Sequence[Fence]:
+    if guard is None:
+        return ()
+    return [guard] if isinstance(guard, Entry) or _is_named(guard) else cast("Sequence[Fence]", guard)
+
+
+def _fence(namespace: str, one: Fence) -> Step:
+    if isinstance(one, Entry):
+        return steps.expect((one.namespace, one.key), one)
+    if not _is_named(one):
+        raise TypeError(f"guard= takes entries, (key, token) or (namespace, key, token), not {one!r}")
+    *names, token = one
+    chosen, key = [namespace, *names][-2:]
+    check_namespace(chosen, writing=False)
+    check_key(key, writing=False)
+    return steps.fence((chosen, key), token)
+
+
+def _is_named(one: Any) -> TypeGuard[tuple[str, Any] | tuple[str, str, Any]]:
+    """Whether this is a key and its token, perhaps with a namespace before them."""
+    return isinstance(one, tuple) and len(one) in (2, 3) and all(isinstance(name, str) for name in one[:-1])
 
 
 def check_target(namespace: str, key: str) -> None:

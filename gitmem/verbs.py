@@ -31,7 +31,8 @@ class Verbs(View):
 
     Common arguments: `namespace` overrides the bound one; `message` becomes the commit's subject (one line);
     `expect` makes the write conditional (an Entry, a Version, a revision, an integer version or ABSENT), and
-    StaleError says who was quicker; `guard` (one Entry or several) does the same for keys that are not written;
+    StaleError says who was quicker; `guard` does the same for keys that are not written (an Entry, a (key, token) of
+    the same namespace, a (namespace, key, token), or several of them): one that has expired does not hold either;
     `write_id` makes a retry return the first result.
     Errors of every writing verb: InvalidKeyError, InvalidValueError, ContractError, StaleError, ContentionError,
     StorageError.
@@ -174,8 +175,9 @@ class Verbs(View):
         self, glob: str, *, guard: Guard = None, message: str | None = None, namespace: str | None = None
     ) -> builtins.list[Version]:
         """Delete every key that matches a glob, in one commit; nothing to do is no error."""
-        step = steps.delete_matching(self._target("x", namespace)[0], compile_glob(glob))
-        return self._deleted(self._run([*checks(("", ""), UNSET, guard), step], message))
+        where = self._target("x", namespace)
+        step = steps.delete_matching(where[0], compile_glob(glob))
+        return self._deleted(self._run([*checks(where, UNSET, guard), step], message))
 
     def restore(
         self,

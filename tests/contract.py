@@ -284,6 +284,36 @@ class MemoryContract:
         assert caught.value.key == "other"
         assert world.memory.retrieve("work") == 1
 
+    def test_a_guard_may_be_a_key_and_its_token(self, world: World) -> None:
+        """Whoever was handed a token on paper has no entry; alone or among others, here or in another namespace."""
+        claim = world.memory.create("claim", "me")
+        far = world.memory.create("claim", "me", namespace="far")
+        held = ("claim", claim.revision)
+        for guard in (held, [held], ("far", "claim", far.revision), [held, ("far", "claim", far.revision), claim]):
+            world.memory.store("work", 1, guard=guard)
+        world.memory.store("elsewhere", 1, guard=("claim", far.revision), namespace="far")
+        world.memory.delete("claim", namespace="far")
+        for guard in (("far", "claim", far.revision), [held, ("far", "claim", 1)], ("claim", ABSENT)):
+            with raises(StaleError):
+                world.memory.store("work", 2, guard=guard)
+        with raises(StaleError):
+            world.memory.delete_matching("**", guard=("claim", far.revision), namespace="far")
+        assert world.memory.retrieve("work") == 1
+
+    def test_a_token_of_another_key_guards_nothing(self, world: World) -> None:
+        """It would stand for the absence of a key, which holds wherever the key is misspelt."""
+        token = world.memory.create("claim", "me").revision
+        for guard in (("clam", token), ("far", "claim", token), ("claim", world.memory.log()[-1].revision)):
+            with raises(UnknownRevisionError):
+                world.memory.store("work", 1, guard=guard)
+        world.memory.store("work", 1, guard=("clam", ABSENT))
+        for guard in ("claim", [("claim",)], [token], [("claim", 5, token)]):
+            with pytest.raises(TypeError, match="guard="):
+                world.memory.store("work", 2, guard=guard)
+        with raises(InvalidKeyError):
+            world.memory.store("work", 2, guard=("claim/", token))
+        assert world.memory.retrieve("work") == 1
+
     # --- changes ---
 
     def test_update_sees_the_value_and_keeps_the_expiry(self, world: World) -> None:
@@ -397,8 +427,10 @@ class MemoryContract:
         world.clock.advance(4)
         world.memory.store("work", 1, guard=claim)
         world.clock.advance(1)
-        with raises(StaleError):
-            world.memory.store("work", 2, guard=renewed)
+        for guard in (renewed, ("claim", claim.revision)):
+            with raises(StaleError):
+                world.memory.store("work", 2, guard=guard)
+        assert len(world.memory.history("claim")) == 1
 
     def test_store_without_ttl_never_expires(self, world: World) -> None:
         """Even if the key did before: the expiry belongs to what was stored."""
