@@ -87,8 +87,8 @@ class _Token(NamedTuple):
 _END = _Token("end", "", 0)
 
 
-class _Lost(Exception):
-    """The text ended in the middle: `tomllib` would not have read it."""
+class _Lost(ValueError):
+    """Nothing that `tomllib` would have read."""
 
 
 class _Walk:
@@ -101,7 +101,7 @@ class _Walk:
         self._next = next(self._tokens, _END)
         try:
             self._document()
-        except _Lost:
+        except (ValueError, RecursionError):  # a caller's stack may be shorter here than it was there
             pass
 
     def _document(self) -> None:
@@ -166,6 +166,8 @@ class _Walk:
         while (token := self._step()).text != end:
             if token.kind != "mark":
                 names.append(_unquoted(token))
+        if not names:
+            raise _Lost
         return names
 
     def _step(self) -> _Token:
