@@ -11,17 +11,20 @@ from __future__ import annotations
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from gitmem.recipes.fanout import FanOut
+    from gitmem.recipes.gate import Gate
     from gitmem.recipes.handoff import Handoff
     from gitmem.recipes.shared import Shared
 
 _ROOMS: dict[str, str] = {
     "FanOut": "fanout",
+    "Gate": "gate",
     "Handoff": "handoff",
     "Shared": "shared",
 }  # public name -> module
 
 __all__ = [
     "FanOut",
+    "Gate",
     "Handoff",
     "Shared",
 ]
