@@ -127,7 +127,7 @@ def diff(place: Place, as_json: bool, before: str, after: str | None, pattern: s
     if as_json:
         write_array(change.to_json() for change in changes)
     for change in [] if as_json else changes:
-        write(_difference(change))
+        write(difference(change))
     if guessed and not changes:
         hint(f"{pattern} names no revision and was taken for a pattern: no key that matches differs")
     elif not changes:
@@ -142,7 +142,8 @@ def _is_revision(memory: Memory, text: str) -> bool:
     return True
 
 
-def _difference(change: Change) -> str:
+def difference(change: Change) -> str:
+    """One key before and after, member by member."""
     lines = [_headline(change)]
     for pointer, before, after in change.members:
         at = f"{line(pointer)}: " if pointer else ""
