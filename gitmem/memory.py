@@ -21,7 +21,7 @@ from gitmem.packing import GcReport
 from gitmem.provenance import DEFAULT_AGENT, Stamp, check_name
 from gitmem.repository import Repository
 from gitmem.vault import Clock, Vault
-from gitmem.verbs import Verbs
+from gitmem.watch import WaitingVerbs
 
 if TYPE_CHECKING:  # merging and meeting are imported where they are used: most programs do neither
     from gitmem.branches import Merge, Record
@@ -35,7 +35,7 @@ def _utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-class Memory(Verbs):
+class Memory(WaitingVerbs):
     """A branch of a memory as one agent sees and writes it. Threads may share it; `bind` gives it another name."""
 
     @classmethod
@@ -123,6 +123,16 @@ class Memory(Verbs):
     def path(self) -> Path:
         """Where the memory lies: its `.gitmem`, or the bare repository."""
         return self._vault.repository.place.path
+
+    def local_folder(self, *names: str) -> Path:
+        """A folder of this machine alone below the memory's `local/`, never synced; made where it is missing."""
+        folder = self._vault.repository.local.joinpath(*names)
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return folder
+
+    def clock(self) -> datetime:
+        """What time it is, aware of its zone, as `Memory.open(clock=)` tells it."""
+        return self._vault.clock()
 
     @property
     def agent(self) -> str:

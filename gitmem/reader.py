@@ -35,7 +35,11 @@ class Reader:
     """The keys at one snapshot. Cheap to make: what it reads is kept in the vault."""
 
     def __init__(self, vault: Vault, snapshot: Snapshot, *, now: Clock) -> None:
-        """`now` judges expiry: the clock for the present, the commit's own time for the past."""
+        """`now` judges expiry: the clock for the present, the commit's own time for the past.
+
+        `until` is the first instant at which something that was read here expires: so long the answers hold.
+        """
+        self.until: datetime | None = None
         self.vault = vault
         self.snapshot = snapshot
         self.now = now
@@ -54,16 +58,25 @@ class Reader:
 
     def entry(self, namespace: str, key: str) -> Entry | None:
         """The value and where it was read, or None."""
+        known = self._known(namespace, key)
+        return None if known is None else known[1](self.vault.value(known[0], namespace, key, self.snapshot.root))
+
+    def about(self, namespace: str, key: str) -> Callable[[Any], Entry] | None:
+        """What makes a key's entry of its value, also where its file is none; None if the key is absent."""
+        known = self._known(namespace, key)
+        return None if known is None else known[1]
+
+    def _known(self, namespace: str, key: str) -> tuple[Oid, Callable[[Any], Entry]] | None:
         blob = self.blob(namespace, key)
         if blob is None:
             return None
-        about = self._about.get((namespace, key))
-        if about is None:
+        known = self._about.get((namespace, key))
+        if known is None:
             row = self.token(namespace, key)
             if row is None:
                 raise AssertionError(f"{namespace}/{key} is in the tree, but no commit brought it")
-            about = self._describe(namespace, key, blob, row)
-        return about[1](self.vault.value(blob, namespace, key, self.snapshot.root))
+            known = self._describe(namespace, key, blob, row)
+        return known
 
     def blob(self, namespace: str, key: str) -> Oid | None:
         """The blob of a key that is there and has not expired."""
@@ -94,7 +107,14 @@ class Reader:
     def expired(self, namespace: str, key: str) -> bool:
         """Whether the key has an expiry that has passed."""
         instant = self.expires(namespace, key)
-        return instant is not None and instant <= self.now()
+        if instant is None or instant <= self.now():
+            return instant is not None
+        self._holds(instant)
+        return False
+
+    def _holds(self, instant: datetime | None) -> None:
+        if self.until is None or (instant is not None and instant < self.until):
+            self.until = instant
 
     def token(self, namespace: str, key: str) -> VersionRow | None:
         """The key's last version as of this snapshot, a deletion included; None if there never was one."""
@@ -153,8 +173,9 @@ class Reader:
                 if instant is not None:
                     instants.append((key, instant))
             self._expired[namespace] = instants
-        now = self.now()
-        return {key for key, instant in self._expired[namespace] if instant <= now}
+        now, instants = self.now(), self._expired[namespace]
+        self._holds(min((instant for _, instant in instants if instant > now), default=None))
+        return {key for key, instant in instants if instant <= now}
 
     def expired_keys(self) -> builtins.list[tuple[str, str]]:
         """(namespace, key) of everything that has expired and still lies in the tree."""

@@ -16,7 +16,7 @@ from gitmem.entries import UNSET, Change, CommitRecord, Entry, Version
 from gitmem.errors import InvalidValueError, UnknownRevisionError, typed
 from gitmem.keys import DEFAULT_NAMESPACE, check_key, check_namespace
 from gitmem.reader import Reader
-from gitmem.vault import Snapshot, Vault
+from gitmem.vault import Vault
 
 
 class View:
@@ -25,9 +25,10 @@ class View:
     Keys and values are as everywhere: a key is `/`-separated text, a value is any JSON value.
     """
 
-    def __init__(self, vault: Vault, snapshot: Snapshot | None, namespace: str = DEFAULT_NAMESPACE) -> None:
+    def __init__(self, vault: Vault, reader: Reader | None, namespace: str = DEFAULT_NAMESPACE) -> None:
+        """`reader` looks at the snapshot; None for one who looks at a branch anew each time."""
         self._vault = vault
-        self._fixed = None if snapshot is None else history.reader_at(vault, snapshot.oid)
+        self._fixed = reader
         self._namespace = namespace
 
     def _reader(self) -> Reader:
@@ -118,7 +119,7 @@ class View:
         """
         reader = self._reader()
         oid = revisions.resolve(self._vault, reader.snapshot, revision)
-        return View(self._vault, self._vault.snapshot(oid), self._namespace)
+        return View(self._vault, history.reader_at(self._vault, oid), self._namespace)
 
     def revision(self, name: str) -> str:
         """The full id of the commit that a name means: an id or its prefix, a ref, a session, a time."""
