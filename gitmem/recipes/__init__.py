@@ -10,12 +10,14 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from gitmem.recipes.claim import Claims
     from gitmem.recipes.fanout import FanOut
     from gitmem.recipes.gate import Gate
     from gitmem.recipes.handoff import Handoff
     from gitmem.recipes.shared import Shared
 
 _ROOMS: dict[str, str] = {
+    "Claims": "claim",
     "FanOut": "fanout",
     "Gate": "gate",
     "Handoff": "handoff",
@@ -23,6 +25,7 @@ _ROOMS: dict[str, str] = {
 }  # public name -> module
 
 __all__ = [
+    "Claims",
     "FanOut",
     "Gate",
     "Handoff",
