@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import pickle
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +12,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gitmem import ABSENT, ConflictError, InvalidKeyError, InvalidValueError, Memory, StaleError
+from gitmem import (
+    ABSENT,
+    ConflictError,
+    GateRejectedError,
+    InvalidKeyError,
+    InvalidValueError,
+    Memory,
+    MissingKeyError,
+    StaleError,
+    WaitTimeoutError,
+)
 from gitmem.recipes import Gate
 from gitmem.recipes.gate import MOVES, STATES, GateStatus, gates, picture, state_of
+from gitmem.recipes.gate_review import review
 
 KEY = "checkpoint/gates/planning"
 NAMES = sorted({move for _, move in MOVES})
@@ -178,7 +191,7 @@ def _moved(gate: Gate, name: str, state: str, by: str | None) -> tuple[str, str 
     with pytest.raises(ConflictError) as caught:
         move(gate, name)
     assert gate.memory.snapshot == before
-    assert (f"it is {state}, by {by} at " if by else "nobody has requested it") in caught.value.message
+    assert (f"it is {state}, by {by} at " if by else "it is not requested") in caught.value.message
     return state, by
 
 
@@ -192,7 +205,7 @@ def test_every_state_is_reached_and_every_move_said(memory: Memory) -> None:
 @pytest.mark.parametrize(
     ("state", "name", "told", "hint"),
     [
-        ("nothing", "resubmit", "cannot be resubmitted: nobody has requested it", "`gitmem gate request planning`"),
+        ("nothing", "resubmit", "cannot be resubmitted: it is not requested", "`gitmem gate request planning`"),
         ("pending", "complete", "cannot be completed: it is pending, by ann at", "`gitmem gate approve planning`"),
         ("approved", "reject", "cannot be rejected: it is approved, by ann at",
          "`gitmem gate reopen planning --feedback TEXT`"),
@@ -307,6 +320,136 @@ def test_a_gate_that_expires_is_nothing_again(tmp_path: Path, clock: Any) -> Non
         clock.advance(61)
         assert Gate(memory, "planning").read().state == "nothing"
         assert Gate(memory, "planning").request().state == "pending"
+
+
+# --- waiting
+
+
+@pytest.mark.parametrize("word", ["approved", "complete", "true", True, {"state": "approved"}])
+def test_a_waiter_goes_on_when_somebody_only_stores(memory: Memory, word: object) -> None:
+    """An agent that knows no gates opens one all the same; what is pending, or no gate at all, opens none."""
+    gate = Gate(memory, "planning")
+    with ThreadPoolExecutor(1) as pool:
+        waiter = pool.submit(gate.wait_until_approved, timeout=60)
+        for value in ("pending", 1, "nearly approved", "pending-review", word):
+            assert not waiter.done()
+            gate.memory.bind(agent="bob").store(KEY, value)
+        assert (waiter.result().value, waiter.result().agent) == (word, "bob")
+
+
+@pytest.mark.parametrize(
+    ("value", "feedback", "by"),
+    [("rejected", None, "bob"), (False, None, "bob"), ("false", None, "bob"),
+     ({"state": "rejected", "feedback": ["no rollback"], "by": "alice"}, ["no rollback"], "alice")],
+)  # fmt: skip
+def test_a_waiter_is_told_of_the_rejection(memory: Memory, value: object, feedback: object, by: str) -> None:
+    """What is missing and who says so; a plain word says no more than that."""
+    gate = Gate(memory, "planning")
+    gate.request()
+    with ThreadPoolExecutor(1) as pool:
+        waiter = pool.submit(gate.wait_until_approved, timeout=60)
+        gate.memory.bind(agent="bob").store(KEY, value)
+        with pytest.raises(GateRejectedError, match=f"gate '{KEY}' is closed: it is rejected, by {by}") as caught:
+            waiter.result()
+    assert (caught.value.gate, caught.value.feedback, caught.value.by) == (KEY, feedback, by)
+    assert "`gitmem gate resubmit planning`" in caught.value.hint
+
+
+@pytest.mark.parametrize("stored", [None, "pending", {"state": "pending"}, 5])
+def test_who_waits_in_vain_is_told_who_has_to_act(memory: Memory, stored: object) -> None:
+    """Waiting longer does not help where nobody decides."""
+    gate = Gate(memory, "planning")
+    if stored is not None:
+        gate.memory.store(KEY, stored)
+    with pytest.raises(WaitTimeoutError) as caught:
+        gate.wait_until_approved(timeout=0)
+    assert caught.value.missing == [KEY]
+    assert caught.value.hint == "somebody has to decide: `gitmem gate review planning`"
+
+
+def test_a_gate_that_is_open_lets_through_at_once(memory: Memory) -> None:
+    """The decision may have come before the question; a rejection that was mended counts no more."""
+    gate = Gate(memory, "planning")
+    gate.reject("no")
+    gate.resubmit()
+    approved = gate.approve().entry
+    assert gate.wait_until_approved(timeout=0) == approved
+    gate.complete()
+    assert gate.wait_until_approved(timeout=0).value["state"] == "complete"
+
+
+# --- what a reviewer sees
+
+
+def test_a_review_shows_values_and_what_is_new_in_them(memory: Memory) -> None:
+    """Since the request before this one; a key that is not there is told, too."""
+    gate = Gate(memory, "planning")
+    here = gate.memory
+    here.store("plan", {"steps": ["a"], "risk": "low"})
+    here.store("same", 1)
+    first = gate.request(["plan", "same", "draft", "gone", "plan"])
+    here.store("gone", 1)
+    here.bind(agent="bob").store("plan", {"steps": ["a"], "risk": "high"})
+    seen = review(gate)
+    assert (version(seen.gate), seen.since, seen.decision) == (version(first), None, None)
+    assert [(one.key, one.entry and one.entry.value, one.change) for one in seen.shown] == [
+        ("plan", {"steps": ["a"], "risk": "high"}, None), ("same", 1, None), ("draft", None, None), ("gone", 1, None),
+    ]  # fmt: skip
+    rejected = gate.reject("too risky")
+    here.store("plan", {"steps": ["a", "b"], "risk": "low"})
+    here.delete("gone")
+    here.store("draft", "text")
+    again = gate.resubmit()
+    seen = review(gate)
+    assert [version(one) for one in (seen.gate, seen.since, seen.decision)] == [
+        version(one) for one in (again, first, rejected)
+    ]
+    found = {one.key: one.change and [tuple(member) for member in one.change.members] for one in seen.shown}
+    assert found == {"plan": [("/steps/1", ABSENT, "b")], "same": None, "draft": [("", ABSENT, "text")], "gone": None}
+    assert json.loads(json.dumps(seen.to_json()))["shown"][0]["change"]["members"][0]["after"] == "b"
+
+
+def version(one: GateStatus | None) -> tuple[str, str]:
+    """Which version of the gate this is; the snapshot that it was read in is another matter."""
+    assert one is not None
+    assert one.entry is not None
+    return one.state, one.entry.revision
+
+
+def test_a_review_counts_from_the_request_before(memory: Memory) -> None:
+    """Also where nobody decided in between, where an outsider asked, and where a run deleted the gate."""
+    gate = Gate(memory, "planning")
+    first = gate.memory.store(KEY, "pending-approval")
+    gate.request(["plan"])
+    assert version(review(gate).since) == ("pending", first.revision)
+    second = gate.request(["plan", "more"])
+    gate.approve()
+    gate.memory.delete(KEY)
+    gate.request(["plan"])
+    assert version(review(gate).since) == version(second)
+    assert [one.state for one in [review(gate).decision] if one] == ["approved"]
+
+
+def test_a_gate_that_nobody_requested_is_not_reviewed(memory: Memory) -> None:
+    """There is nothing to show; a slip in its name is told."""
+    with pytest.raises(MissingKeyError, match="has not been requested") as caught:
+        review(Gate(memory, "planing"))
+    assert "`gitmem gate list`" in caught.value.hint
+
+
+def test_a_decision_on_a_review_holds_for_all_that_was_shown(memory: Memory) -> None:
+    """A plan that changed between the look and the answer is looked at again."""
+    gate = Gate(memory, "planning")
+    gate.memory.store("plan", 1)
+    gate.request(["plan", "draft"])
+    changes = [lambda: gate.memory.store("plan", 2), lambda: gate.memory.store("draft", 2), lambda: gate.request([])]
+    for change in changes:
+        seen = review(gate)
+        change()
+        with pytest.raises(StaleError):
+            gate.approve(expect=seen.expect, guard=seen.guard)
+    seen = review(gate)
+    assert gate.approve(expect=seen.expect, guard=seen.guard).state == "approved"
 
 
 # --- the picture

@@ -1,6 +1,7 @@
-"""Gates: others go on only when somebody has agreed. A gate is one key; its states and moves are one table.
+"""Gates: others go on only when somebody has agreed. A gate is one key, which agents move from state to state.
 
-Knows the table, which values count as a gate, and who decided. Does not know who may decide: in a run the plan says it.
+Knows how a gate is read and moved, and who decided. Does not know which moves are legal, which is `gate_table`'s, nor
+who may decide: in a run the plan says it.
 Law: of all who move a gate at once exactly one does; every other is told what stands now, by whom, and since when.
 """
 
@@ -12,70 +13,48 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from gitmem.entries import ABSENT, UNSET, Entry, format_time
-from gitmem.errors import ConflictError, InvalidValueError, StaleError, typed
+from gitmem.errors import (
+    ConflictError,
+    GateRejectedError,
+    InvalidValueError,
+    MissingKeyError,
+    StaleError,
+    WaitTimeoutError,
+    typed,
+)
 from gitmem.keys import check_key
+from gitmem.recipes.gate_table import (
+    APPROVED,
+    COMPLETE,
+    DECIDED,
+    MOVES,
+    NOTHING,
+    PENDING,
+    REJECTED,
+    STATES,
+    WORDS,
+    picture,
+    state_of,
+)
 from gitmem.recipes.ground import COORDINATION, coordinating
 
 if TYPE_CHECKING:
     from gitmem.memory import Memory
 
+__all__ = [
+    "APPROVED", "COMPLETE", "MOVES", "NOTHING", "PENDING", "REJECTED", "STATES", "Fences", "Gate", "GateStatus",
+    "feedback_text", "gates", "picture", "state_of", "status_of",
+]  # fmt: skip
+
 Fences: TypeAlias = "Sequence[Entry | tuple[str, Any]]"
 
 FOLDER = "checkpoint/gates/"
-
-NOTHING, PENDING, APPROVED, REJECTED, COMPLETE = "nothing", "pending", "approved", "rejected", "complete"
-STATES = (NOTHING, PENDING, APPROVED, REJECTED, COMPLETE)
-OPEN = (APPROVED, COMPLETE)
-
-MOVES: dict[tuple[str, str], str] = {
-    (NOTHING, "request"): PENDING,
-    (PENDING, "request"): PENDING,
-    (REJECTED, "request"): PENDING,
-    (REJECTED, "resubmit"): PENDING,
-    (NOTHING, "approve"): APPROVED,
-    (PENDING, "approve"): APPROVED,
-    (NOTHING, "reject"): REJECTED,
-    (PENDING, "reject"): REJECTED,
-    (NOTHING, "complete"): COMPLETE,
-    (APPROVED, "complete"): COMPLETE,
-    (APPROVED, "reopen"): PENDING,
-    (REJECTED, "reopen"): PENDING,
-}
-"""(state, move) -> the state after it; a move that is not in here is refused."""
 
 _DONE = {
     "request": "requested", "approve": "approved", "reject": "rejected", "resubmit": "resubmitted",
     "complete": "completed", "reopen": "reopened",
 }  # fmt: skip
 _WITH_FEEDBACK = {"reject", "reopen"}
-
-_WORDS = {
-    "pending": PENDING, "pending-approval": PENDING, "pending-review": PENDING,
-    "approved": APPROVED, "true": APPROVED, "rejected": REJECTED, "false": REJECTED, "complete": COMPLETE,
-}  # fmt: skip
-
-
-def state_of(value: Any) -> str | None:
-    """The state that a value says: a word, true (approved) or false (rejected), or an object whose `state` is one.
-
-    None for a value that is no gate.
-    """
-    said = value.get("state") if isinstance(value, Mapping) else value
-    if isinstance(said, bool):
-        return APPROVED if said else REJECTED
-    return _WORDS.get(said) if isinstance(said, str) else None
-
-
-def picture() -> str:
-    """The table as a Mermaid state diagram; `[*]` is a gate of which nobody has spoken yet."""
-    arrows: dict[tuple[str, str], list[str]] = {}
-    for (before, move), after in MOVES.items():
-        arrows.setdefault((before, after), []).append(move)
-    lines = [
-        f"    {'[*]' if before == NOTHING else before} --> {after}: {', '.join(moves)}"
-        for (before, after), moves in arrows.items()
-    ]
-    return "\n".join(["stateDiagram-v2", *lines])
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,12 +95,12 @@ class GateStatus:
         }
 
     def told(self) -> str:
-        """What stands, by whom, since when, in words."""
+        """What stands, by whom, since when, in words that go on after "it is"."""
         if self.entry is None:
-            return "nobody has requested it"
+            return "not requested"
         signed = "" if self.by == self.entry.agent else f" (signed by {self.entry.agent})"
         because = "" if self.feedback is None else f": {feedback_text(self.feedback)}"
-        return f"it is {self.state}, by {self.by}{signed} at {format_time(self.entry.time)}{because}"
+        return f"{self.state}, by {self.by}{signed} at {format_time(self.entry.time)}{because}"
 
 
 def feedback_text(feedback: Any) -> str:
@@ -152,6 +131,10 @@ def gates(memory: Memory, pattern: str = "checkpoint/**", *, namespace: str | No
     return [one for one in found if one is not None]
 
 
+def _is_decided(entry: Entry) -> bool:
+    return state_of(entry.value) in DECIDED
+
+
 class Gate:
     """One gate. Its moves are commits signed by the memory's agent, so the history says who decided.
 
@@ -172,6 +155,18 @@ class Gate:
         """The gate as it stands. InvalidValueError if something that is no gate lies at its key."""
         entry = self.memory.entry(self.key, None)
         return GateStatus(self.key, NOTHING) if entry is None else self._known(entry)
+
+    def requested(self) -> GateStatus:
+        """As `read`; MissingKeyError if nobody has spoken of it yet."""
+        status = self.read()
+        if status.entry is not None:
+            return status
+        raise MissingKeyError(
+            f"gate {self.key!r} in namespace {self.memory.namespace!r} has not been requested",
+            hint=f"`{self.command('request')}` does; `gitmem gate list` lists those that have",
+            namespace=self.memory.namespace,
+            key=self.key,
+        )
 
     def request(
         self, shows: Sequence[str] | None = None, *, feedback: Any = None, expect: Any = UNSET
@@ -205,7 +200,32 @@ class Gate:
         """Take a decision back, and say why: it was a slip, or somebody decided who may not."""
         return self._move("reopen", feedback=feedback, expect=expect)
 
+    def wait_until_approved(self, *, timeout: float | None = None) -> Entry:
+        """Wait until the gate is approved, or complete, and give its entry; it may be so already.
+
+        GateRejectedError, with the feedback, as soon as it is rejected: a gate that may still be resubmitted is to be
+        waited for again. `timeout` in seconds: None waits for ever, 0 only looks; then WaitTimeoutError.
+        """
+        try:
+            entry = self.memory.wait_for(self.key, until=_is_decided, timeout=timeout)
+        except WaitTimeoutError as error:
+            error.hint = f"somebody has to decide: `{self.command('review')}`"
+            raise
+        status = self._known(entry)
+        if status.state == REJECTED:
+            raise self._rejected(status)
+        return entry
+
     # --- inside ---
+
+    def _rejected(self, status: GateStatus) -> GateRejectedError:
+        return GateRejectedError(
+            f"gate {self.key!r} is closed: it is {status.told()}",
+            hint=f"mend what is missing, then ask again: `{self.command('resubmit')}`",
+            gate=self.key,
+            feedback=status.feedback,
+            by=status.by,
+        )
 
     def _known(self, entry: Entry) -> GateStatus:
         status = status_of(entry)
@@ -213,7 +233,7 @@ class Gate:
             return status
         raise InvalidValueError(
             f"key {self.key!r} in namespace {self.memory.namespace!r} is no gate: its value says no state of one",
-            hint=f"a gate is one of {', '.join(_WORDS)}, or an object with such a `state`",
+            hint=f"a gate is one of {', '.join(WORDS)}, or an object with such a `state`",
             pointer="",
             reason="no gate",
         )
@@ -248,18 +268,19 @@ class Gate:
         return keys
 
     def _refused(self, move: str, seen: GateStatus) -> ConflictError:
-        hint = " · ".join(f"`{self.command(next_move)}`" for state, next_move in MOVES if state == seen.state)
+        space = typed(self.memory.namespace)
+        hint = ", ".join(f"`{self.command(legal)}`" for state, legal in MOVES if state == seen.state)
         return ConflictError(
-            f"gate {self.key!r} cannot be {_DONE[move]}: {seen.told()}",
-            hint=hint or f"`gitmem delete {typed(self.key)} -n {typed(self.memory.namespace)}` lets it begin anew",
+            f"gate {self.key!r} cannot be {_DONE[move]}: it is {seen.told()}",
+            hint=f"from here: {hint}" if hint else f"it begins anew with `gitmem delete {typed(self.key)} -n {space}`",
             namespace=self.memory.namespace,
             key=self.key,
         )
 
     def _too_late(self, move: str, error: StaleError) -> StaleError:
-        now = "it is gone" if error.current is ABSENT else self._known(error.current).told()
+        now = "gone" if error.current is ABSENT else self._known(error.current).told()
         return StaleError(
-            f"gate {self.key!r} was not {_DONE[move]}, since it has changed: {now}",
+            f"gate {self.key!r} was not {_DONE[move]}, since it has changed: it is {now}",
             hint=f"look at it again: `{self.command('status')}`",
             **error.fields,
         )
