@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from gitmem.workflow.order import Order, Wait
-from gitmem.workflow.parts import Plan, status_key
+from gitmem.workflow.parts import Plan, Task, status_key
 from gitmem.workflow.reading import near
 
 MOST_CIRCLES = 20
@@ -30,6 +30,10 @@ def misfits(plan: Plan) -> Iterator[Misfit]:
         yield from check(plan, ways)
 
 
+def _who(task: Task) -> str:
+    return f"task {task.name!r}" if task.name else "a task"
+
+
 def _names(plan: Plan, ways: Order) -> Iterator[Misfit]:
     """Each task and each gate has a name of its own."""
     for kind, names in (("task", [task.name for task in plan.tasks]), ("gate", [gate.key for gate in plan.gates])):
@@ -43,7 +47,7 @@ def _agents(plan: Plan, ways: Order) -> Iterator[Misfit]:
     for at, task in enumerate(plan.tasks):
         if task.agent and task.agent not in known:
             more = near(task.agent, known) or f"; write [agents.{task.agent}] and below it its command"
-            yield Misfit(("agent", at), f"task {task.name!r} has an agent that is not there: {task.agent!r}{more}")
+            yield Misfit(("agent", at), f"{_who(task)} has an agent that is not there: {task.agent!r}{more}")
 
 
 def _waits(plan: Plan, ways: Order) -> Iterator[Misfit]:
@@ -53,9 +57,9 @@ def _waits(plan: Plan, ways: Order) -> Iterator[Misfit]:
             gate = plan.gate(want.key)
             if gate is not None and want.until is None:
                 instead = f'gates = ["{gate.name}"] waits until it is approved'
-                yield Misfit(part, f"task {task.name!r} waits for the gate {want.key!r} to be asked alone; {instead}")
+                yield Misfit(part, f"{_who(task)} waits for {want.key!r}, which is there once it is asked; {instead}")
             elif not ways.known(want.key):
-                yield Misfit(part, f"task {task.name!r} waits for {want.key!r}, {_nobody(plan, want.key)}")
+                yield Misfit(part, f"{_who(task)} waits for {want.key!r}, {_nobody(plan, want.key)}")
 
 
 def _shows(plan: Plan, ways: Order) -> Iterator[Misfit]:
@@ -69,7 +73,7 @@ def _shows(plan: Plan, ways: Order) -> Iterator[Misfit]:
 
 def _nobody(plan: Plan, key: str) -> str:
     """Why a key can never be there, and what was meant perhaps."""
-    reason = "which no task stores or changes and which is not given"
+    reason = "which no task stores or changes and `given` does not name"
     tasks = {task.name: task for task in plan.tasks}
     written = [one for task in plan.tasks for one in task.writes]
     if key in tasks:
@@ -87,7 +91,7 @@ def _gates(plan: Plan, ways: Order) -> Iterator[Misfit]:
             if not ways.known(key):
                 bare = key.removeprefix("checkpoint/gates/")
                 more = near(bare, asked) or f'; write [[gate]] and below it name = "{bare}"'
-                yield Misfit(("gates", at, key), f"task {task.name!r} has a gate that is not there: {bare!r}{more}")
+                yield Misfit(("gates", at, key), f"{_who(task)} has a gate that is not there: {bare!r}{more}")
 
 
 def _deciders(plan: Plan, ways: Order) -> Iterator[Misfit]:
@@ -101,23 +105,20 @@ def _deciders(plan: Plan, ways: Order) -> Iterator[Misfit]:
 
 
 def _owners(plan: Plan, ways: Order) -> Iterator[Misfit]:
-    """A key that a task stores is that task's alone."""
+    """One task makes a key; others may change it."""
     owners: dict[str, str] = {}
     for at, task in enumerate(plan.tasks):
         for promise in task.stores:
             part, owner = ("stores", at, promise.key), owners.setdefault(promise.key, task.name)
             if ways.given(promise.key):
                 why = "a run begins by deleting what its tasks store; name it under changes"
-                yield Misfit(part, f"task {task.name!r} stores {promise.key!r}, which is given: {why}")
+                yield Misfit(part, f"{_who(task)} stores {promise.key!r}, which is given: {why}")
             if owner != task.name:
                 both = f"tasks {owner!r} and {task.name!r} both store {promise.key!r}"
-                yield Misfit(part, f"{both}: let one do it, or name it under changes of both")
-    for at, task in enumerate(plan.tasks):
-        for key in task.changes:
-            if key in owners:
-                whose = "it stores too" if owners[key] == task.name else f"task {owners[key]!r} stores"
-                what = f"task {task.name!r} changes {key!r}, which {whose}"
-                yield Misfit(("changes", at, key), f"{what}: what several write stands under changes of them all")
+                yield Misfit(part, f"{both}: let one store it, and the other name it under changes")
+            if promise.key in task.changes:
+                more = "what it stores it may change anyway"
+                yield Misfit(("changes", at, promise.key), f"{_who(task)} stores and changes {promise.key!r}: {more}")
 
 
 def _states(plan: Plan, ways: Order) -> Iterator[Misfit]:
@@ -127,7 +128,7 @@ def _states(plan: Plan, ways: Order) -> Iterator[Misfit]:
         written = [("stores", promise.key) for promise in task.stores] + [("changes", key) for key in task.changes]
         for kind, key in written:
             if key in states:
-                yield Misfit((kind, at, key), f"task {task.name!r} writes {key!r}, where the run keeps a task's state")
+                yield Misfit((kind, at, key), f"{_who(task)} writes {key!r}, where the run keeps a task's state")
     for gate in plan.gates:
         if ways.given(gate.key):
             yield Misfit(
