@@ -33,6 +33,13 @@ FAMILIES = {
         "namespaces": ("reads:namespaces", "List the namespaces that hold a key."),
         "search": ("reads:search", "Find entries by a glob over their keys."),
     },
+    "Coordinate": {
+        "handoff": ("handoff:handoff", "Hand work over, from one agent to the next."),
+        "fanout": ("fanout:fanout", "Spread work over several agents, and gather what they made."),
+        "shared": ("shared:shared", "Change one document together, and wait until all have."),
+        "gate": ("gate:gate", "Let others go on only when somebody has agreed."),
+        "claim": ("claim:claim", "Take a task, so that nobody else does."),
+    },
     "The past": {
         "history": ("past:history", "Show the versions of a key, newest first."),
         "log": ("past:log", "Show the commits, newest first, with the keys that each changed."),

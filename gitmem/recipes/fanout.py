@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gitmem.errors import InvalidValueError, WaitTimeoutError, WorkerFailedError, typed
@@ -125,7 +126,7 @@ class FanOut:
         while seen is None or seen.missing:
             try:
                 look = self._memory.wait_until(
-                    lambda view, seen=seen: _changed(_look(view, workers), seen),
+                    partial(_changed, workers=workers, seen=seen),
                     timeout=None if deadline is None else max(0.0, deadline - time.monotonic()),
                     keys=_globs(workers),
                 )
@@ -147,7 +148,8 @@ def _look(view: View, workers: Iterable[str]) -> _Look:
     return _Look(there, Progress(done, failed, tuple(worker for worker in found if worker not in there)))
 
 
-def _changed(look: _Look, seen: Progress | None) -> _Look | None:
+def _changed(view: View, workers: Iterable[str], seen: Progress | None) -> _Look | None:
+    look = _look(view, workers)
     return look if look.progress != seen else None
 
 

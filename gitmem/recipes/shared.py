@@ -93,23 +93,34 @@ class Shared:
 
     # --- who waits for all of them
 
-    def contributors(self) -> list[Entry]:
-        """Who has contributed since the document was opened: {"by": agent}, with the time of the first change."""
-        return self._memory.search(self._contribution("**", escape))
+    def entry(self) -> Entry:
+        """The document now. MissingKeyError if nobody has opened it."""
+        return self._memory.entry(self.key)
+
+    def contributors(self) -> dict[str, Entry]:
+        """Who has contributed since the document was opened, by name: {"by": agent}; with the time of the first."""
+        found = self._memory.search(self._contribution("**", escape))
+        return {entry.key.removeprefix(self._contribution("")): entry for entry in found}
+
+    def wait(
+        self, *, contributors: Iterable[str] = (), members: Iterable[str] = (), timeout: float | None = None
+    ) -> Entry:
+        """Wait as the two verbs below do, for all of it in one snapshot; with neither, for the document alone."""
+        return self._wait(each(contributors), each(members), timeout)
 
     def wait_for_contributors(self, names: Iterable[str], *, timeout: float | None = None) -> Entry:
         """Wait until all these agents have contributed; the document as it is then, in the same snapshot.
 
         WaitTimeoutError after `timeout` seconds lists the contributions that are missing.
         """
-        return self._wait(each(names), (), timeout)
+        return self.wait(contributors=names, timeout=timeout)
 
     def wait_for_members(self, pointers: Iterable[str], *, timeout: float | None = None) -> Entry:
         """Wait until the places (JSON pointers) differ from what the document was opened with.
 
         For agents that only know `store`. A place that was changed and changed back does not count.
         """
-        return self._wait((), each(pointers), timeout)
+        return self.wait(members=pointers, timeout=timeout)
 
     def aggregate(
         self,
@@ -120,7 +131,7 @@ class Shared:
         members: Iterable[str] = (),
         timeout: float | None = None,
     ) -> Entry:
-        """Wait as the two verbs above do, and store `function(value)` at the key `into`.
+        """Wait as `wait` does, and store `function(value)` at the key `into`.
 
         It is stored only if the document is still what the function was given: else it runs again, until the time is
         up (StaleError then). So a report that is there was true of the document at the moment it was stored.
@@ -167,7 +178,7 @@ class _Wanted:
 
     def met(self, view: View) -> Entry | None:
         """The document, if all of it is there in this snapshot."""
-        entry = view.entry(self._key, None)
+        entry: Any = view.entry(self._key, None)
         if entry is None:
             self.missing, self.told = [self._key], ["the document itself"]
             return None
