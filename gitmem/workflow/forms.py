@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from gitmem import toml
+from gitmem.errors import GitmemError
 from gitmem.keys import CONFLICTS, check_key, check_namespace
 from gitmem.provenance import check_name
 from gitmem.workflow.parts import (
@@ -46,7 +47,10 @@ def _agents(draft: Draft, place: toml.Place, value: Any) -> tuple[Agent, ...]:
         return ()
     made = []
     for name, row in value.items():
-        _agent_name(draft, (*place, name), name)
+        try:
+            _check_agent(name)
+        except GitmemError as error:
+            draft.wrong(error.message, *place, name)
         read = draft.table((*place, name), row, _AGENT, f"agent {name!r}")
         made.append(Agent(name, read.get("command", ())))
     return tuple(made)

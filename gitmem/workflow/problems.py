@@ -146,10 +146,10 @@ def _circles(plan: Plan, ways: Order) -> Iterator[Misfit]:
 
 def _went(plan: Plan, wait: Wait) -> str:
     gate = plan.gate(wait.key)
-    bringer = "itself" if wait.origin == wait.task else f"task {wait.origin!r}"
+    bringer = f"task {wait.origin!r}{' itself' if wait.origin == wait.task else ''}"
     if gate is None:
-        return f"task {wait.task!r} waits for {wait.key!r} of {bringer}"
-    return f"task {wait.task!r} waits for gate {gate.name!r}, which needs {bringer}"
+        return f"task {wait.task!r} waits for {wait.key!r}, which comes from {bringer}"
+    return f"task {wait.task!r} waits for gate {gate.name!r}, which cannot open without {bringer}"
 
 
 def _nobody_starts(circle: list[Wait]) -> str:

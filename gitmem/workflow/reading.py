@@ -7,7 +7,7 @@ Law: nothing that is wrong stops the reading, and what cannot be read is left ou
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
 from typing import Any, NamedTuple
 
@@ -57,16 +57,19 @@ class Draft:
 
     def table(self, place: toml.Place, table: Mapping[str, Any], form: Form, what: str) -> dict[str, Any]:
         """The settings of a table that could be read, by their names."""
-        read = {}
+        read, meant = {}, set()
         for name, value in table.items():
             if name in form.settings:
                 part = form.settings[name](self, (*place, name), value)
                 if part is not None:
                     read[name] = part
             else:
-                self.wrong(f"{what} has no setting {name!r}{_instead(name, form.settings)}", *place, name)
+                instead = _meant(name, form.settings)
+                meant.add(instead)
+                more = f"; did you mean {instead!r}?" if instead else f": it has {', '.join(form.settings)}"
+                self.wrong(f"{what} has no setting {name!r}{more}", *place, name)
         for name, example in form.needed.items():
-            if name not in table:
+            if name not in table and name not in meant:
                 self.wrong(f"{what} needs {name}: {example}", *place)
         return read
 
@@ -78,17 +81,16 @@ class Form(NamedTuple):
     needed: Mapping[str, str]  # setting -> an example of it
 
 
-def near(word: str, words: Any) -> str:
+def near(word: str, words: Iterable[str]) -> str:
     """`; did you mean …?` for the nearest of some words, or nothing."""
     found = get_close_matches(word, list(words), n=1)
     return f"; did you mean {found[0]!r}?" if found else ""
 
 
-def _instead(name: str, settings: Mapping[str, Read]) -> str:
-    meant = _MEANT.get(name)
-    if meant in settings:
-        return f"; did you mean {meant!r}?"
-    return near(name, settings) or f": it has {', '.join(settings)}"
+def _meant(name: str, settings: Mapping[str, Read]) -> str:
+    """The setting that somebody means who writes this, perhaps; else ""."""
+    known = _MEANT.get(name, "")
+    return known if known in settings else "".join(get_close_matches(name, list(settings), n=1))
 
 
 # --- texts and numbers
