@@ -51,7 +51,7 @@ def open_document(place: Place, as_json: bool, key: str, value: str | None, sour
     then. What is printed is what is there.
     """
     initial = values.read(value, source, as_text=as_text)
-    tell_entry("open", Shared(writing(place), key, namespace=place.namespace).open(initial), as_json)
+    tell_entry("open:", Shared(writing(place), key, namespace=place.namespace).open(initial), as_json)
 
 
 @shared.verb("patch")
