@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterator, Mapping, Set
 from functools import lru_cache
 from typing import Any, NamedTuple, TypeAlias, cast
 
-from gitmem.recipes.gate import NOTHING, OPEN, PENDING, REJECTED, feedback_text, state_of
+from gitmem.recipes.gate import feedback_text, state_of
+from gitmem.recipes.gate_table import NOTHING, OPEN, PENDING, REJECTED
 from gitmem.recipes.handoff import lacks
 from gitmem.workflow.order import Order, order
 from gitmem.workflow.parts import Plan, PlannedGate, Promise, Task, Want
