@@ -61,14 +61,27 @@ class Aio:
 
 async def wait(waiting: Wait[T]) -> T:
     """What is waited for, as soon as it is there."""
+    result = await asyncio.to_thread(_look, waiting)
+    if result is not None:
+        return result
+    waiting.seconds()  # whoever only looks needs nobody to wake him
     bell = Woken()
-    with await asyncio.to_thread(waiting.subscribe, bell.ring):
+    with waiting.subscription(bell.ring) as subscription:
+        await asyncio.to_thread(subscription.open)
         while True:
             bell.event.clear()
-            result = await asyncio.to_thread(waiting.look)
+            result = await asyncio.to_thread(_look, waiting)
             if result is not None:
                 return result
             await bell.wait(waiting.seconds())
+
+
+def _look(waiting: Wait[T]) -> T | None:
+    """A look whose errors fit into a future: asyncio would lose a StopIteration, and whoever awaits it."""
+    try:
+        return waiting.look()
+    except StopIteration as error:
+        raise RuntimeError("the condition raised StopIteration") from error
 
 
 class Woken:

@@ -65,8 +65,11 @@ class Bell:
 
 def bell(git_dir: str, *, events: bool = True) -> Bell:
     """The bell of a git directory, shared by all of this process."""
+    name = (os.path.realpath(git_dir), events)
     with _lock:
-        return _bells.setdefault((os.path.realpath(git_dir), events), Bell(git_dir, events=events))
+        if name not in _bells:
+            _bells[name] = Bell(git_dir, events=events)
+        return _bells[name]
 
 
 def _observe(git_dir: str, ring: Callable[[], None]) -> Any:
@@ -95,6 +98,7 @@ def _observe(git_dir: str, ring: Callable[[], None]) -> Any:
         observer.schedule(Ringing(), git_dir, event_filter=kinds)
         observer.start()
     except (OSError, RuntimeError):
+        observer.unschedule_all()  # one of the two may be running
         return None
     return observer
 

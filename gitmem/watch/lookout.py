@@ -8,9 +8,10 @@ woken where it cannot be said what has changed. A wake-up is a reason to look, n
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from gitmem import trees
 from gitmem.errors import GitmemError
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
 LINGER = 5.0
 """Seconds for which a lookout goes on when nobody waits any more: somebody may come again."""
 
-_lookouts: dict[tuple[str, str, bool], Lookout] = {}
+_Name: TypeAlias = tuple[str, str, bool]
+_lookouts: dict[_Name, Lookout] = {}
 _lock = threading.Lock()
 
 
@@ -43,20 +45,44 @@ class Watched(NamedTuple):
 
 
 class Subscription:
-    """Calls `wake` from another thread when a key that matters may have changed, until it is closed."""
+    """Calls `wake` from another thread when a key that matters may have changed, from `open` until `close`."""
 
-    def __init__(
-        self, lookout: Lookout, wake: Callable[[], None], keys: frozenset[KeyId], globs: tuple[Watched, ...]
-    ) -> None:
-        """Use `subscribe`."""
-        self._lookout = lookout
-        self.wake = wake
-        self.keys = keys
-        self.globs = globs
+    def __init__(self, lookout: Callable[[], Lookout], wake: Callable[[], None], watched: Iterable[Watched]) -> None:
+        """Use `subscription`; `lookout` gives the one to join, running."""
+        self._find = lookout
+        self._wake = wake
+        self._lookout: Lookout | None = None
+        self._closed = False
+        self.keys: set[KeyId] = set()
+        self.globs: list[Watched] = []
+        for one in watched:
+            if one.namespace is not None and one.glob is not None and one.glob.literal:
+                self.keys.add((one.namespace, one.glob.prefix))
+            else:
+                self.globs.append(one)
+
+    def open(self) -> Subscription:
+        """Be woken from now on: look once after this. May take the time that a thread takes to start."""
+        with _lock:
+            self._lookout = self._find()
+            self._lookout.join(self)
+        if self._closed:  # by somebody else, meanwhile
+            self._lookout.leave(self)
+        return self
 
     def close(self) -> None:
-        """Be woken no more. May be called twice."""
-        self._lookout.leave(self)
+        """Be woken no more. May be called twice, also before or while somebody else opens it."""
+        self._closed = True
+        if self._lookout is not None:
+            self._lookout.leave(self)
+
+    def wake(self) -> None:
+        """Tell whoever waits; what goes wrong there is told as any thread's end is, and concerns nobody else."""
+        try:
+            if not self._closed:
+                self._wake()
+        except Exception:
+            threading.excepthook(threading.ExceptHookArgs((*sys.exc_info(), threading.current_thread())))
 
     def __enter__(self) -> Subscription:
         return self
@@ -68,8 +94,8 @@ class Subscription:
 class Lookout:
     """The thread that watches one branch; it lives as long as somebody waits, and a little longer."""
 
-    def __init__(self, repository: Repository, branch: str, name: tuple[str, str, bool]) -> None:
-        """`name` is what it is registered under."""
+    def __init__(self, repository: Repository, branch: str, name: _Name) -> None:
+        """Start it; `name` is what it is registered under."""
         self._repository = repository
         self._branch = branch
         self._name = name
@@ -78,21 +104,17 @@ class Lookout:
         self._lock = threading.Lock()
         self._exact: dict[KeyId, set[Subscription]] = {}
         self._broad: set[Subscription] = set()
-        self._thread: threading.Thread | None = None
-        self._seen: Oid | None = None
+        self._bell.listen(self._moved.set)
+        self._seen = self._head()
+        threading.Thread(target=self._watch, name="gitmem-lookout", daemon=True).start()
 
     def join(self, one: Subscription) -> None:
         """Wake this one from now on."""
         with self._lock:
             for key in one.keys:
                 self._exact.setdefault(key, set()).add(one)
-            if one.globs or not one.keys:
+            if one.globs:
                 self._broad.add(one)
-            if self._thread is None:
-                self._bell.listen(self._moved.set)
-                self._seen = self._head()
-                self._thread = threading.Thread(target=self._watch, name="gitmem-lookout", daemon=True)
-                self._thread.start()
 
     def leave(self, one: Subscription) -> None:
         """Wake this one no more."""
@@ -106,20 +128,21 @@ class Lookout:
 
     def _watch(self) -> None:
         idle = 0.0
-        while True:
+        while not (idle >= LINGER and self._ends()):
             patience = self._bell.patience
             rung = self._moved.wait(patience)
             self._moved.clear()
             self._look()
-            with self._lock:
-                idle = 0.0 if rung or self._exact or self._broad else idle + patience
-                if idle >= LINGER:
-                    self._thread = None
-                    break
+            idle = 0.0 if rung or self._exact or self._broad else idle + patience
         self._bell.leave(self._moved.set)
-        with _lock:
-            if _lookouts.get(self._name) is self and self._thread is None:
-                del _lookouts[self._name]
+
+    def _ends(self) -> bool:
+        """Give up the name, unless somebody has come: whoever comes later makes a lookout of his own."""
+        with _lock, self._lock:
+            if self._exact or self._broad:
+                return False
+            _lookouts.pop(self._name, None)
+            return True
 
     def _look(self) -> None:
         head = self._head()
@@ -127,14 +150,16 @@ class Lookout:
             return
         changed = self._changes(self._seen, head)
         self._seen = head
-        with self._lock:
-            woken = set(self._broad) if changed is None else {
-                one for one in self._broad if not one.globs or any(glob.takes(changed) for glob in one.globs)
-            }  # fmt: skip
-            for key in self._exact if changed is None else changed:
-                woken |= self._exact.get(key, set())
-        for one in woken:
+        for one in self._concerned(changed):
             one.wake()
+
+    def _concerned(self, changed: set[KeyId] | None) -> set[Subscription]:
+        """Whom a change of these keys concerns; None: everybody."""
+        with self._lock:
+            concerned = {
+                one for one in self._broad if changed is None or any(glob.takes(changed) for glob in one.globs)
+            }
+            return concerned.union(*(self._exact.get(key, ()) for key in (self._exact if changed is None else changed)))
 
     def _head(self) -> Oid | None:
         """The branch's head; None where it cannot be read: whoever waits looks, and is told why."""
@@ -152,30 +177,38 @@ class Lookout:
             roots = [objects.commit(oid).tree for oid in (before, after)]
             areas = [trees.expires_root(objects, root) for root in roots]
             return {*trees.changed(objects, *roots), *trees.changed(objects, *areas)}
-        except (GitmemError, OSError):
+        except Exception:  # whatever it is: whoever waits meets it too, and this thread is everybody's
             return None
 
+    def _forked(self) -> None:
+        """In a child process: whoever still has a subscription may close it."""
+        self._lock = threading.Lock()
 
-def subscribe(
-    repository: Repository, branch: str, wake: Callable[[], None], *, keys: Iterable[KeyId], globs: Iterable[Watched]
+
+def subscription(
+    repository: Repository, branch: str, wake: Callable[[], None], watched: Iterable[Watched]
 ) -> Subscription:
-    """Have `wake` called, from another thread, when one of these may have changed; neither keys nor globs: any key.
+    """To have `wake` called, from another thread, when one of these may have changed. Not open yet.
 
     The git setting `gitmem.fileEvents` = false does without file events.
     """
     events = repository.config.get("gitmem.fileevents", "true").lower() not in ("false", "no", "off", "0")
     name = (os.path.realpath(repository.git_dir), branch, events)
-    with _lock:
-        lookout = _lookouts.setdefault(name, Lookout(repository, branch, name))
-    one = Subscription(lookout, wake, frozenset(keys), tuple(globs))
-    lookout.join(one)
-    return one
+
+    def lookout() -> Lookout:
+        if name not in _lookouts:
+            _lookouts[name] = Lookout(repository, branch, name)
+        return _lookouts[name]
+
+    return Subscription(lookout, wake, watched)
 
 
 def _forget() -> None:
     """In a child process no thread of the parent's goes on."""
     global _lock
     _lock = threading.Lock()
+    for one in _lookouts.values():
+        one._forked()
     _lookouts.clear()
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from gitmem.errors import UnknownRevisionError
 from gitmem.watch.events import Event, Interest, events
-from gitmem.watch.lookout import Watched, subscribe
+from gitmem.watch.lookout import Subscription, Watched, subscription
 from gitmem.watch.waiting import LONGEST, check_timeout
 from gitmem.watch.way import Step, way
 
@@ -66,8 +66,17 @@ class Watch:
 
         The rest of a commit's events, if some of them were taken one by one.
         """
-        if not self._arrives(LONGEST if timeout is None else check_timeout(timeout)):
-            return []
+        return self._taken() if self._arrives(LONGEST if timeout is None else check_timeout(timeout)) else []
+
+    def so_far(self) -> Iterator[list[Event]]:
+        """The events of the commits up to the branch's head of now, commit by commit; waits for nothing."""
+        with self._lock:
+            self._look_ahead()
+            end = self._end
+        while (self._bunch or self._cursor != end) and self._fill(ahead=False):
+            yield self._taken()
+
+    def _taken(self) -> list[Event]:
         found = list(self._bunch)
         self._bunch.clear()
         return found
@@ -88,50 +97,64 @@ class Watch:
 
         from gitmem.watch.aio import Woken
 
-        woken = Woken()
-        with self._subscribed(woken.ring):
-            while not self._closed and not await asyncio.to_thread(self._fill):
-                await woken.wait(LONGEST)
+        if self._closed or not (bool(self._bunch) or await asyncio.to_thread(self._fill)):
+            woken = Woken()
+            with self._subscribed(woken.ring) as subscription:
+                await asyncio.to_thread(subscription.open)
+                while not self._closed and not await asyncio.to_thread(self._fill):
+                    await woken.wait(LONGEST)
+                    woken.event.clear()
         if self._closed:
             raise StopAsyncIteration
         return self._bunch.popleft()
 
     def _arrives(self, seconds: float) -> bool:
         """Whether events are there, now or within so many seconds."""
-        if not self._closed and self._fill():
+        if self._closed:
+            return False
+        deadline = time.monotonic() + seconds
+        if self._fill():
             return True
-        woken, deadline = threading.Event(), time.monotonic() + seconds
-        with self._subscribed(woken.set):
+        if seconds <= 0:
+            return False
+        woken = threading.Event()
+        with self._subscribed(woken.set) as subscription:
+            subscription.open()
             while not self._closed:
-                woken.clear()
                 if self._fill():
                     return True
                 left = deadline - time.monotonic()
                 if left <= 0:
                     break
                 woken.wait(left)
+                woken.clear()  # before looking whether it was `close`
         return False
 
     @contextmanager
-    def _subscribed(self, wake: Callable[[], None]) -> Iterator[None]:
+    def _subscribed(self, wake: Callable[[], None]) -> Iterator[Subscription]:
         self._wakes.append(wake)
         watched = Watched(self._interest.namespace, self._interest.glob)
         try:
-            with subscribe(self._vault.repository, self._branch, wake, keys=(), globs=[watched]):
-                yield
+            with subscription(self._vault.repository, self._branch, wake, [watched]) as one:
+                yield one
         finally:
             self._wakes.remove(wake)
 
-    def _fill(self) -> bool:
-        """Have the events of one commit at hand; False if nothing has happened yet that is of interest."""
+    def _fill(self, *, ahead: bool = True) -> bool:
+        """Have the events of one commit at hand; False if nothing has happened yet that is of interest.
+
+        `ahead=False`: of the steps that are planned already.
+        """
         with self._lock:
-            while not self._bunch:
-                if not self._steps and not self._look_ahead():
+            while not self._bunch and not self._closed:
+                if not self._steps and not (ahead and self._look_ahead()):
                     return False
-                step = self._steps.popleft()
-                self._bunch.extend(events(self._vault, step, self._interest))
+                step = self._steps[0]
+                found = events(self._vault, step, self._interest)
                 self._before, self._cursor = self._cursor, step.commit
-            return True
+                self._steps.popleft()
+                self._bunch.extend(found)
+            return not self._closed
 
     def _look_ahead(self) -> bool:
         """Plan the way from where the last one ended to the head of now; False if that is no step."""

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 from gitmem.entries import Entry
+from gitmem.errors import InvalidValueError
 from gitmem.verbs import Verbs
 from gitmem.view import View
 
@@ -96,11 +97,12 @@ class WaitingVerbs(Verbs):
         From another thread, and sometimes for nothing; it must not block. Until the subscription, a context manager,
         is closed. Look once after this call: what changed before is not told.
         """
-        from gitmem.watch.lookout import subscribe
+        from gitmem.watch.lookout import Watched, subscription
         from gitmem.watch.waiting import broadly
 
-        globs = [] if keys is None and namespace is None else broadly(self._in(namespace), keys)
-        return subscribe(self._vault.repository, self._branch, callback, keys=(), globs=globs)
+        everywhere = keys is None and namespace is None
+        watched = [Watched(None, None)] if everywhere else broadly(self._in(namespace), keys)
+        return subscription(self._vault.repository, self._branch, callback, watched).open()
 
     @property
     def aio(self) -> Aio:
@@ -121,9 +123,12 @@ class WaitingVerbs(Verbs):
         namespace: str | None,
     ) -> Wait[dict[str, Entry]]:
         """A wait for keys: all or any of them."""
-        from gitmem.watch.waiting import Wait, exactly, found, holds
+        from gitmem.watch.waiting import Wait, exactly, found, holds, wait_again
 
-        space, test, wanted = self._in(namespace), holds(until), list(keys)
+        space, test = self._in(namespace), holds(until)
+        watched, wanted = exactly(space, keys), list(keys)
+        if enough is any and not wanted:
+            raise InvalidValueError("there is no key to wait for", hint="name one", pointer="", reason="no key")
 
         def look(view: View) -> dict[str, Entry] | None:
             there = {key: entry for key in wanted if (entry := found(view, key, test)) is not None}
@@ -132,8 +137,11 @@ class WaitingVerbs(Verbs):
         def missing(view: View) -> list[str]:
             return [key for key in wanted if found(view, key, test) is None]
 
+        def again(keys: list[str]) -> str:
+            return wait_again(keys, until, several=enough is any and len(keys) > 1)
+
         return Wait(
-            self._vault, self._branch, space, look, timeout=timeout, missing=missing, keys=exactly(space, wanted)
+            self._vault, self._branch, space, look, timeout=timeout, missing=missing, watched=watched, again=again
         )
 
     def waiting_until(
@@ -156,7 +164,7 @@ class WaitingVerbs(Verbs):
             lambda view: condition(view) or None,
             timeout=timeout,
             missing=lambda view: [what] if what else [],
-            globs=broadly(space, keys),
+            watched=broadly(space, keys),
         )
 
     @staticmethod
@@ -164,10 +172,12 @@ class WaitingVerbs(Verbs):
         result = wait.look()
         if result is not None:
             return result
+        wait.seconds()  # whoever only looks needs nobody to wake him
         import threading
 
         woken = threading.Event()
-        with wait.subscribe(woken.set):
+        with wait.subscription(woken.set) as subscription:
+            subscription.open()
             while True:
                 woken.clear()
                 result = wait.look()

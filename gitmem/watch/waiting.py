@@ -13,20 +13,21 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from gitmem.entries import Entry
 from gitmem.errors import InvalidValueError, WaitTimeoutError, typed
-from gitmem.globs import compile_glob
+from gitmem.globs import compile_glob, escape
 from gitmem.keys import check_key
 from gitmem.reader import Reader, condition
 from gitmem.view import View
-from gitmem.watch.lookout import Subscription, Watched, subscribe
+from gitmem.watch.lookout import Subscription, Watched, subscription
 
 if TYPE_CHECKING:
-    from gitmem.trees import KeyId
     from gitmem.vault import Vault
 
 T = TypeVar("T")
 
 LONGEST = 4_000_000.0
 """Seconds: more than a month, less than any system's longest sleep."""
+ASLEEP = 30.0
+"""The longest sleep towards an expiry: the clock that judges it may be put forward, or go on while a machine rests."""
 
 Until = Callable[[Entry], object] | str | None
 
@@ -43,17 +44,19 @@ class Wait(Generic[T]):
         *,
         timeout: float | None,
         missing: Callable[[View], list[str]],
-        keys: Iterable[KeyId] = (),
-        globs: Iterable[Watched] = (),
+        watched: Iterable[Watched],
+        again: Callable[[list[str]], str] = lambda missing: "",
     ) -> None:
-        """`missing` names, for the error, what is not there; neither keys nor globs: any change is worth a look."""
+        """`watched`: a change of what is worth a look. For the error, `missing` names what is not there, and `again`
+        the command that waits on for it.
+        """
         self._vault = vault
         self._branch = branch
         self._namespace = namespace
         self._condition = look
         self._missing = missing
-        self._keys = keys
-        self._globs = globs
+        self._watched = watched
+        self._again = again
         self._timeout = timeout
         self._deadline = None if timeout is None else time.monotonic() + check_timeout(timeout)
         self._view: View
@@ -66,9 +69,9 @@ class Wait(Generic[T]):
         self._view = View(vault, self._reader, self._namespace)
         return self._condition(self._view)
 
-    def subscribe(self, wake: Callable[[], None]) -> Subscription:
-        """Have `wake` called when it is worth looking again."""
-        return subscribe(self._vault.repository, self._branch, wake, keys=self._keys, globs=self._globs)
+    def subscription(self, wake: Callable[[], None]) -> Subscription:
+        """To have `wake` called when it is worth looking again, once it is opened."""
+        return subscription(self._vault.repository, self._branch, wake, self._watched)
 
     def seconds(self) -> float:
         """For how long a sleep is worthwhile after the last look. WaitTimeoutError if the time is up."""
@@ -78,16 +81,17 @@ class Wait(Generic[T]):
         if self._reader.until is None:
             return min(left, LONGEST)
         expiry = (self._reader.until - self._vault.clock()).total_seconds()
-        return min(left, max(expiry, 0.0), LONGEST)
+        return min(left, max(expiry, 0.0), ASLEEP)
 
     def _late(self) -> WaitTimeoutError:
         missing = self._missing(self._view)
         revision = self._view.snapshot
-        keys = " ".join(map(typed, missing))
         space = "" if self._namespace == "default" else f" -n {typed(self._namespace)}"
+        place = space + ("" if self._branch == "main" else f" --branch {typed(self._branch)}")
+        again = f"wait on with `{command}{place}`; " if (command := self._again(missing)) else ""
         return WaitTimeoutError(
             f"waited {self._timeout:g} s in vain for {', '.join(missing) or 'a change'} in namespace {self._namespace}",
-            hint=f"wait on with `gitmem wait {keys}{space}`; `gitmem watch --since {revision[:12]}` shows what happens",
+            hint=f"{again}`gitmem watch --since {revision[:12]}{place}` shows what happens",
             missing=missing,
             revision=revision,
         )
@@ -102,7 +106,7 @@ def check_timeout(timeout: object) -> float:
             pointer="",
             reason="not a timeout",
         )
-    return min(float(timeout), LONGEST)
+    return float(min(timeout, LONGEST))
 
 
 def holds(until: Until) -> Callable[[Entry], object]:
@@ -121,16 +125,33 @@ def found(view: View, key: str, test: Callable[[Entry], object]) -> Entry | None
     return entry if entry is not None and test(entry) else None
 
 
-def exactly(namespace: str, keys: Iterable[str]) -> list[KeyId]:
+def wait_again(keys: list[str], until: Until, *, several: bool) -> str:
+    """The command that waits on for these keys; none where a function has to hold."""
+    if callable(until):
+        return ""
+    test = "" if until is None else f" --until {typed(until)}"
+    return f"gitmem wait {' '.join(map(typed, keys))}{' --any' if several else ''}{test}"
+
+
+def exactly(namespace: str, keys: Iterable[str]) -> list[Watched]:
     """These keys of a namespace; InvalidKeyError for one that could never be there."""
-    named = [(namespace, key) for key in keys]
-    for _, key in named:
+    if isinstance(keys, str):
+        raise InvalidValueError(
+            f"the keys to wait for are a list of texts, not the text {keys!r}",
+            hint="name one key in a list of its own",
+            pointer="",
+            reason="not a list",
+        )
+    named = list(keys)
+    for key in named:
         check_key(key)
-    return named
+    return [Watched(namespace, compile_glob(escape(key))) for key in named]
 
 
 def broadly(namespace: str, patterns: Iterable[str] | None) -> list[Watched]:
     """What matches one of these globs in a namespace; None: every key of it."""
     if patterns is None:
         return [Watched(namespace, None)]
+    if isinstance(patterns, str):
+        patterns = [patterns]
     return [Watched(namespace, compile_glob(pattern)) for pattern in patterns]
