@@ -39,6 +39,7 @@ FAMILIES = {
         "shared": ("shared:shared", "Change one document together, and wait until all have."),
         "gate": ("gate:gate", "Let others go on only when somebody has agreed."),
         "claim": ("claim:claim", "Take a task, so that nobody else does."),
+        "status": ("status:status", "Show who works, who is blocked and on what, and what waits for a person."),
     },
     "The past": {
         "history": ("past:history", "Show the versions of a key, newest first."),

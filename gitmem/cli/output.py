@@ -101,12 +101,15 @@ def compact(value: Any) -> str:
 
 def write_table(rows: Iterable[Row], colours: Sequence[str | None] = ()) -> None:
     """Print rows: in columns on a terminal, the last one cut at its edge; with tabs and uncut into a pipe."""
-    if on_terminal():
-        lines: Iterator[str] = _columns([[line(cell) for cell in row] for row in rows], colours)
-    else:
-        lines = ("\t".join(line(cell) for cell in row) for row in rows)
-    for text in lines:
+    for text in table(rows, colours):
         write(text)
+
+
+def table(rows: Iterable[Row], colours: Sequence[str | None] = ()) -> Iterator[str]:
+    """The lines that `write_table` prints."""
+    if on_terminal():
+        return _columns([[line(cell) for cell in row] for row in rows], colours)
+    return ("\t".join(line(cell) for cell in row) for row in rows)
 
 
 def _columns(rows: list[list[str]], colours: Sequence[str | None]) -> Iterator[str]:

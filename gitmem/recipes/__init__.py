@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from gitmem.recipes.gate import Gate
     from gitmem.recipes.handoff import Handoff
     from gitmem.recipes.shared import Shared
+    from gitmem.recipes.status import Status
 
 _ROOMS: dict[str, str] = {
     "Claims": "claim",
@@ -22,6 +23,7 @@ _ROOMS: dict[str, str] = {
     "Gate": "gate",
     "Handoff": "handoff",
     "Shared": "shared",
+    "Status": "status",
 }  # public name -> module
 
 __all__ = [
@@ -30,6 +32,7 @@ __all__ = [
     "Gate",
     "Handoff",
     "Shared",
+    "Status",
 ]
 
 
