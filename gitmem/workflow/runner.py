@@ -9,9 +9,21 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from contextlib import ExitStack
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Any
 
-from gitmem.workflow.outcome import Outcome, Progress
+from gitmem.errors import ConflictError, InvalidValueError, UnknownRevisionError
+from gitmem.globs import escape
+from gitmem.workflow import course
+from gitmem.workflow.course import Course, Turn
+from gitmem.workflow.facts import SESSIONS, Facts, keys_of, phase_key
+from gitmem.workflow.keeping import Keeper
+from gitmem.workflow.outcome import RUNNING, Outcome, Progress
+from gitmem.workflow.ready import missing
+from gitmem.workflow.record import Record, contested, plan_of, session_names
+from gitmem.workflow.states import DONE
+from gitmem.workflow.workplace import Workplace, beginning, place_of
 
 if TYPE_CHECKING:
     from gitmem.memory import Memory
@@ -36,32 +48,135 @@ class Runner:
         timeout: float | None = None,
         grace: float = GRACE,
         on_event: Callable[[Progress], None] | None = None,
+        record: Record | None = None,
     ) -> None:
-        """`folder` is where the agents work: the plan's. `memory` is bound to nothing that matters: the run signs as
-        `gitmem-run` in a session of its own.
+        """`folder` is where the agents work: the plan's. The run signs as `gitmem-run`, in a session of its own and in
+        the plan's namespace, whatever `memory` is bound to.
 
         `jobs` tasks at a time (else what the plan says, else 16); `timeout` in seconds for the whole run. `on_event`
         is told in the thread of `run()`, first of every task and gate, then of each change; it has to be quick.
+        `record` is that of a run to go on with: `resume` finds it.
         """
-        raise NotImplementedError
+        self._memory, self._plan, self._folder = memory, plan, os.path.abspath(folder)
+        self._jobs = jobs if jobs is not None else plan.parallel or JOBS
+        self._timeout, self._grace = timeout, grace
+        self._tell = on_event or (lambda progress: None)
+        self._queue: SimpleQueue[Any] = SimpleQueue()
+        self._old = record
+        self._session = None if record is None else record.session
 
     @property
     def session(self) -> str | None:
         """The run's session; None until it has begun. Known by the first call of `on_event`."""
-        raise NotImplementedError
+        return self._session
+
+    @property
+    def plan(self) -> Plan:
+        """What is run; of a resumed run, as it was when it began."""
+        return self._plan
 
     def run(self) -> Outcome:
-        """Run to the end. ConflictError, and nothing is started, while another run with a key of this one is at work
-        on this machine.
+        """Run to the end. ConflictError, and nothing is started, while a run with one of its keys is at work on this
+        machine already.
 
-        Returns also if tasks fail, or after `stop()`; StorageError and the like of the memory are raised, after all
-        agents have ended. KeyboardInterrupt counts as `stop()`.
+        Returns also if tasks fail, or after `stop()`; what the memory raises (StorageError, say) is passed on after
+        all agents have ended. KeyboardInterrupt counts as `stop()`. To be called once.
         """
-        raise NotImplementedError
+        with ExitStack() as stack:
+            with beginning(self._memory):
+                record, workplace = self._begin(stack) if self._old is None else self._take_up(stack, self._old)
+                self._session = record.session
+            held = stack.enter_context(workplace.lock_keeper())
+            keeper = stack.enter_context(Keeper(self._queue.put, grace=self._grace, holds=[held]))
+            facts = Facts(record.memory, self._plan, record.origin)
+            turns = self._turns(record, facts)
+            keys = [escape(key) for key in keys_of(self._plan)] or ["!"]
+            stack.enter_context(record.memory.when_changed(lambda: self._queue.put(course.CHANGED), keys=keys))
+            return Course(
+                record,
+                facts,
+                workplace,
+                turns,
+                self._queue,
+                keeper,
+                folder=self._folder,
+                jobs=self._jobs,
+                timeout=self._timeout,
+                tell=self._tell,
+            ).run()
 
     def stop(self) -> None:
         """End all agents and the run; a second call kills them at once. For other threads and signal handlers."""
-        raise NotImplementedError
+        self._queue.put(course.STOP)
+
+    # --- inside ---
+
+    def _begin(self, stack: ExitStack) -> tuple[Record, Workplace]:
+        """Lock a place, and make the first commit."""
+        self._check_rivals()
+        for session in session_names(self._plan, self._memory):
+            workplace = Workplace.new(self._memory, session, plan_folder=self._folder)
+            if workplace is None:
+                continue
+            stack.enter_context(workplace.lock_runner())
+            try:
+                record = Record.begin(self._memory, session, self._plan)
+            except BaseException:
+                workplace.discard()
+                raise
+            if record is not None:
+                return record, workplace
+            workplace.discard()
+        raise AssertionError("there is always another name")
+
+    def _take_up(self, stack: ExitStack, record: Record) -> tuple[Record, Workplace]:
+        """Lock the place of a run that there is."""
+        workplace = Workplace.of(self._memory, record.session)
+        if stack.enter_context(workplace.lock_runner()) is None:
+            raise ConflictError(
+                f"the run {record.session} is at work: nothing is there to resume",
+                hint="`gitmem status` shows how far it is",
+                namespace=SESSIONS,
+                key=phase_key(record.session),
+            )
+        self._check_rivals()
+        workplace.remember(self._folder)
+        return record, workplace
+
+    def _check_rivals(self) -> None:
+        """ConflictError if a run is at work here that writes what this one writes."""
+        own = self._old.session if self._old is not None else None
+        for entry in self._memory.search("session/*/phase", namespace=SESSIONS):
+            session = entry.key.split("/")[1]
+            if entry.value != RUNNING or session == own:
+                continue
+            try:
+                shared = contested(self._plan, plan_of(self._memory, session)[0], statuses=True)
+                place = place_of(self._memory, session)
+            except UnknownRevisionError:  # somebody else's keys
+                continue
+            if shared and place is not None and place.is_alive():
+                raise ConflictError(
+                    f"the run {session} is at work and writes {shared[0]!r} too",
+                    hint="wait until it has ended, or give the plan another namespace",
+                    namespace=self._plan.namespace,
+                    key=shared[0],
+                )
+
+    def _turns(self, record: Record, facts: Facts) -> list[Turn]:
+        """Where the tasks stand; a run that is taken up again says so in memory."""
+        standings = record.standings()
+        turns = [Turn(task, standings[task.name]) for task in self._plan.tasks]
+        for turn in turns:
+            started = standings[turn.task.name].started
+            if started is not None:
+                promised = [promise.key for promise in turn.task.stores]
+                turn.before = dict(record.origin.facts(record.memory.at(started), promised))
+        if self._old is not None:
+            facts.look()
+            rest = [turn.task for turn in turns if turn.state != DONE]
+            record.again({task.name: missing(self._plan, task, facts.snapshot) for task in rest})
+        return turns
 
 
 def resume(
@@ -74,8 +189,22 @@ def resume(
     grace: float = GRACE,
     on_event: Callable[[Progress], None] | None = None,
 ) -> Runner:
-    """The runner that goes on with a run: what is done stays done, everything else is tried again.
+    """The runner that goes on with a run: what is done stays done, everything else is tried again, anew with all its
+    retries. Gates keep their decisions.
 
-    UnknownRevisionError if there is no such session. `folder` is needed where this machine has not seen the run.
+    UnknownRevisionError if there is no such session. InvalidValueError if no `folder` is named and this machine has
+    not seen the run. Its `run` raises ConflictError while the run is at work, or if a later one took its keys away.
     """
-    raise NotImplementedError
+    record = Record.find(memory, session)
+    place = place_of(memory, session)
+    known = folder if folder is not None else None if place is None else place.plan_folder
+    if known is None:
+        raise InvalidValueError(
+            f"this machine does not know in which folder the agents of {session} work",
+            hint="name the folder of the plan",
+            pointer="",
+            reason="no folder",
+        )
+    return Runner(
+        memory, record.plan, known, jobs=jobs, timeout=timeout, grace=grace, on_event=on_event, record=record
+    )
