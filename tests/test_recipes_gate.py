@@ -467,3 +467,8 @@ def test_the_picture_draws_every_move_once() -> None:
     ]
     assert first == "stateDiagram-v2"
     assert sorted(drawn) == sorted((before, move, after) for (before, move), after in MOVES.items())
+
+def test_the_readme_shows_this_picture() -> None:
+    """A table that changes and a picture that does not would teach moves that are refused."""
+    readme = Path(__file__).parents[1].joinpath("README.md").read_text("utf-8")
+    assert f"```mermaid\n{picture()}\n```" in readme
