@@ -22,6 +22,8 @@ from click.testing import CliRunner, Result
 from gitmem import Memory
 from gitmem.cli import front
 from gitmem.cli.gate import gate
+from gitmem.cli.review import APPROVE, Answer, review_one
+from gitmem.recipes.gate_review import Review
 from tests.house.blueprint import TOP
 
 KEY = "checkpoint/gates/planning"
@@ -155,6 +157,22 @@ def test_an_answer_of_a_program_is_bound_too(memory: Memory) -> None:
     assert gitmem("gate", "approve", "planning", "--expect", revision).exit_code == 4
     revision = json.loads(gitmem("gate", "status", "planning", "--json").stdout)["entry"]["revision"]
     assert gitmem("gate", "approve", "planning", "--expect", revision).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("before", "verb", "after"),
+    [("pending", "request", "pending"), ("pending", "approve", "approved"), ("pending", "reject", "rejected"),
+     ("rejected", "resubmit", "pending"), ("approved", "complete", "complete"), ("approved", "reopen", "pending")],
+)  # fmt: skip
+def test_every_move_can_be_bound_and_say_why(memory: Memory, before: str, verb: str, after: str) -> None:
+    """To the version that was looked at; what it says is read by whoever comes next."""
+    stale = memory.store(KEY, before)
+    memory.store(KEY, {"state": before})
+    argv = ("gate", verb, "planning", "--feedback", "why", "--agent", "bob")
+    assert gitmem(*argv, "--expect", stale.revision).exit_code == 4
+    assert decided(memory)[0] == before
+    assert gitmem(*argv, "--expect", "2").exit_code == 0
+    assert decided(memory) == (after, "why", "bob")
 
 
 # --- the review, at a terminal
@@ -326,6 +344,29 @@ def test_ctrl_c_ends_the_review(memory: Memory) -> None:
         screen.type("\n")  # wakes it where the signal came just before it began to read
         said, code = screen.end()
     assert (ASKED in said, "Traceback" in said, code) == (False, False, 130)
+
+
+@pytest.mark.parametrize("answer", [APPROVE, Answer("reject", "no")], ids=["approve", "reject"])
+@pytest.mark.parametrize("key", [KEY, PLAN, "draft"])
+def test_a_run_asks_in_place_with_the_same_piece(
+    memory: Memory, capsys: pytest.CaptureFixture[str], answer: Answer, key: str
+) -> None:
+    """Whoever asks instead of the terminal: either answer is for exactly what was shown, and is asked again."""
+    memory.store(PLAN, 1)
+    request(memory, PLAN, "draft")
+    asked: list[Review] = []
+
+    def ask(seen: Review) -> Answer:
+        asked.append(seen)
+        if len(asked) == 1:
+            memory.store(key, {"state": "pending", "shows": [PLAN, "draft"], "changed": True})
+        return answer
+
+    done = review_one(memory.bind(agent="ann", namespace="default"), "planning", namespace="coordination", ask=ask)
+    assert [one.gate.state for one in asked] == ["pending", "pending"]
+    assert (done.state, done.feedback) == ("rejected" if answer.feedback else "approved", answer.feedback)
+    assert decided(memory) == (done.state, done.feedback, "ann")
+    assert "so the answer was not taken" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
