@@ -331,6 +331,14 @@ def test_a_gate_that_can_never_be_asked_or_decided_stops_who_waits_for_it() -> N
     }
 
 
+def test_whoever_waits_for_a_gate_to_say_something_waits_as_long_as_it_may() -> None:
+    """As for its approval: a task that reads the state itself, `until` it is as it wants."""
+    plan = GATED._replace(tasks=(GATED.tasks[0], Task("second", "a", waits=Waits("all", (Want(GATE.key, "state"),)))))
+    assert stopped(plan, {}, {"first": WORKING}) == {}
+    assert stopped(plan, {GATE.key: fact("pending")}, {"first": DONE}) == {}
+    assert stopped(plan, {}, {"first": FAILED}).keys() == {"second"}
+
+
 # --- promises
 
 PROMISING = Task("t", "a", stores=(Promise("k", ("a", "/b/0")), Promise("l", (), '{"type": "object"}')))
