@@ -13,7 +13,7 @@ from typing import Any
 
 from gitmem import patches
 from gitmem.entries import ABSENT, UNSET
-from gitmem.errors import ConflictError, KeyExistsError, UnknownRevisionError
+from gitmem.errors import ConflictError, KeyExistsError, StaleError, UnknownRevisionError
 from gitmem.globs import Glob
 from gitmem.reader import Reader
 from gitmem.revisions import expected_token
@@ -156,9 +156,10 @@ def expect(where: KeyId, token: Any) -> Step:
 
 
 def fence(where: KeyId, token: Any) -> Step:
-    """As `expect`, for a token that somebody wrote down: UnknownRevisionError if it names no version of the key.
+    """As `expect`, of a key that stands guard over a write to others; one that has expired does not hold.
 
-    Otherwise a token of another key, or of another namespace, would stand for "absent", and hold.
+    UnknownRevisionError if the token names no version of the key: one of another key, or of another namespace, would
+    otherwise stand for "absent", and hold.
     """
 
     def step(stage: Stage) -> None:
@@ -168,6 +169,10 @@ def fence(where: KeyId, token: Any) -> Step:
                 hint="name the key and the namespace that the token was given for",
                 revision=str(token),
             )
-        stage.expect(*where, token)
+        try:
+            stage.expect(*where, token)
+        except StaleError as error:
+            hint = "nothing was written, since this key guards the write; if it is a claim, it is over: take it again"
+            raise StaleError(error.message, hint=hint, **error.fields) from None
 
     return step

@@ -149,7 +149,7 @@ def _fences(guard: Guard) -> Sequence[Fence]:
 
 def _fence(namespace: str, one: Fence) -> Step:
     if isinstance(one, Entry):
-        return steps.expect((one.namespace, one.key), one)
+        return steps.fence((one.namespace, one.key), one)
     if not _is_named(one):
         raise TypeError(f"guard= takes entries, (key, token) or (namespace, key, token), not {one!r}")
     *names, token = one

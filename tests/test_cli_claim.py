@@ -133,6 +133,7 @@ def test_a_guarded_write_is_refused_once_the_claim_is_over(write: tuple[str, ...
     gitmem("claim", "release", "auth")
     done = gitmem(*write, *guard)
     assert done.exit_code == 4, done.stderr
+    assert "\nhint: nothing was written, since this key guards the write" in done.stderr
     assert gitmem("retrieve", "result", *space).stdout == '{\n  "n": 1\n}\n'
     second = taken("auth")
     assert gitmem(*write, *guard).exit_code == 4
