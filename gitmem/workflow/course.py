@@ -144,7 +144,7 @@ class Course:
 
     def _decide(self) -> None:
         """Do everything that what is there now allows."""
-        while self._facts.look() or self._moved:
+        while self._look() or self._moved:
             self._moved = False
             if self._gates.look(self._facts):
                 self._moved = True
@@ -155,8 +155,19 @@ class Course:
                 if sum(1 for _ in self._working()) >= self._jobs:
                     break
                 self._start(self._turns[name])
-            self._wait()
         self._tell_waiting()
+
+    def _look(self) -> bool:
+        """Read what is there now, and see for what tasks wait; whether anything has changed."""
+        if not self._facts.look():
+            return False
+        for turn in self._turns.values():
+            if turn.state == WAITING:
+                now = missing(self._plan, turn.task, self._facts.snapshot)
+                if now != turn.missing:
+                    turn.missing = now
+                    self._tell(turn.progress())
+        return True
 
     def _start(self, turn: Turn) -> None:
         task = turn.task
@@ -183,7 +194,7 @@ class Course:
     def _because(self, task: Task) -> Iterator[Entry]:
         """The entries that let a task start."""
         for want in task.waits.wants:
-            alone = task._replace(waits=Waits("all", (want,)), gates=())
+            alone = Task(task.name, task.agent, waits=Waits("all", (want,)))
             if not missing(self._plan, alone, self._facts.snapshot):
                 yield self._facts.entries[want.key]
         for key in task.gates:
@@ -200,7 +211,7 @@ class Course:
 
     def _ended(self, turn: Turn, code: int) -> None:
         """An agent has ended; what it promised is judged by what is in memory now."""
-        self._facts.look()
+        self._look()
         self._moved = True
         promised = [] if code else broken_promises(turn.task, turn.before or {}, self._facts.snapshot)
         if turn.timed_out:
@@ -225,6 +236,7 @@ class Course:
 
     def _move(self, turn: Turn, state: str, reason: str, code: int | None = None) -> None:
         turn.state, turn.reason, turn.exit, turn.deadline = state, reason, code, None
+        turn.missing = missing(self._plan, turn.task, self._facts.snapshot) if state == WAITING else []
         turn.told = []
         self._moved = True
         self._record.over(turn.task, state, attempt=turn.attempt, reason=reason, exit=code)
@@ -260,15 +272,6 @@ class Course:
                 turn.missing = turn.told = missing(self._plan, turn.task, self._facts.snapshot)
             self._tell(turn.progress())
         self._gates.announce(self._facts)
-
-    def _wait(self) -> None:
-        """See for what tasks wait now."""
-        for turn in self._turns.values():
-            if turn.state == WAITING:
-                now = missing(self._plan, turn.task, self._facts.snapshot)
-                if now != turn.missing:
-                    turn.missing = now
-                    self._tell(turn.progress())
 
     def _untold(self) -> list[Turn]:
         waiting = [turn for turn in self._turns.values() if turn.state == WAITING]

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from gitmem.entries import Entry
-from gitmem.errors import CorruptValueError, UnknownRevisionError
+from gitmem.entries import Entry, Version
+from gitmem.errors import CorruptValueError, MissingKeyError, UnknownRevisionError
 from gitmem.workflow.parts import Plan
 from gitmem.workflow.ready import Fact, Snapshot
 
@@ -51,11 +51,11 @@ class Origin:
         self.first = first
 
     def precedes(self, revision: str) -> bool:
-        """Whether the run's first commit is an ancestor: exactly then the plan is there, of this very version."""
+        """Whether the run's first commit is an ancestor: exactly then it is a version of the plan's key there."""
         known = self._known.get(revision)
         if known is None:
-            plan = self._view.at(revision).entry(self._key, None, namespace=SESSIONS)
-            known = self._known[revision] = plan is not None and plan.revision == self.first
+            made = versions(self._view.at(revision), self._key, namespace=SESSIONS)
+            known = self._known[revision] = any(one.revision == self.first for one in made)
         return known
 
     def fact(self, entry: Entry) -> Fact:
@@ -122,6 +122,14 @@ class Facts:
         except UnknownRevisionError:  # somebody rewrote the history, and what was there is gone
             return self._keys
         return self._keys.intersection(change.key for change in changes) | self._passing()
+
+
+def versions(view: View, key: str, *, namespace: str | None = None) -> list[Version]:
+    """The versions of a key, newest first; [] if there never was one."""
+    try:
+        return view.history(key, namespace=namespace)
+    except MissingKeyError:
+        return []
 
 
 def entry_of(view: View, key: str) -> Entry | None:

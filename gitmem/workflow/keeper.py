@@ -248,7 +248,7 @@ def _become(order: dict[str, Any], writing: int, prctl: Callable[[int, int], int
     except BaseException as error:
         os.write(writing, str(error).encode(errors="replace"))
     finally:
-        os._exit(127)
+        os.kill(os.getpid(), signal.SIGKILL)  # what the keeper does at its end is not to be done here
 
 
 def _check_program(name: str) -> None:

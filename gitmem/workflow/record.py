@@ -17,10 +17,10 @@ from datetime import UTC
 from itertools import count
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from gitmem.entries import Entry, Version
-from gitmem.errors import ConflictError, CorruptValueError, KeyExistsError, MissingKeyError, UnknownRevisionError, typed
+from gitmem.entries import Entry
+from gitmem.errors import ConflictError, GitmemError, KeyExistsError, UnknownRevisionError, typed
 from gitmem.globs import escape
-from gitmem.workflow.facts import SESSIONS, Origin, entry_of, phase_key, plan_key
+from gitmem.workflow.facts import SESSIONS, Origin, entry_of, phase_key, plan_key, versions
 from gitmem.workflow.outcome import RUNNING
 from gitmem.workflow.parts import RUNNER, Plan, Task
 from gitmem.workflow.ready import Fact, missing
@@ -97,13 +97,12 @@ class Record:
             for name, keys in waiting.items():
                 tx.store(self.plan.task(name).status, waiting_value(keys))
 
-    def working(self, task: Task, attempt: int, because: Iterable[Entry]) -> Entry:
+    def working(self, task: Task, attempt: int, because: Iterable[Entry]) -> None:
         """A task starts. StaleError, and it must not, if one of the entries that it waited for has changed."""
         with self.memory.transaction(f"start {task.name}") as tx:
             for entry in because:
                 tx.expect(entry.key, entry)
             tx.store(task.status, {"state": WORKING, "attempt": attempt})
-        return self.memory.entry(task.status)
 
     def over(self, task: Task, state: str, *, attempt: int, reason: str = "", exit: int | None = None) -> None:
         """A task's attempt is over, or will never be."""
@@ -192,20 +191,15 @@ def state_of(status: Entry) -> str:
     return WAITING if said in (BLOCKED, READY) or not isinstance(said, str) else said
 
 
-def versions(view: View, key: str) -> list[Version]:
-    """The versions of a key, newest first; [] if there never was one."""
-    try:
-        return view.history(key)
-    except MissingKeyError:
-        return []
-
-
 def plan_of(view: View, session: str) -> tuple[Plan, str]:
-    """The plan of a session, and the revision of its run's first commit. UnknownRevisionError if there is none."""
+    """The plan of a session as its run began, and the revision of the run's first commit.
+
+    UnknownRevisionError if there is none. What was done to the plan's key later does not count.
+    """
     try:
-        entry = view.entry(plan_key(session), namespace=SESSIONS)
-        return Plan.from_json(entry.value), entry.revision
-    except (MissingKeyError, CorruptValueError, KeyError, TypeError, ValueError) as error:
+        began = versions(view, plan_key(session), namespace=SESSIONS)[-1]
+        return Plan.from_json(began.value), began.revision
+    except (IndexError, GitmemError, KeyError, TypeError, ValueError) as error:
         raise UnknownRevisionError(
             f"there is no run {session!r} in this memory",
             hint="`gitmem search 'session/*/phase' -n coordination` shows the runs",
