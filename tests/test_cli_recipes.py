@@ -63,22 +63,22 @@ def gitmem(*argv: str, **options: Any) -> Result:
 
 def test_who_waits_in_another_process_goes_on_when_it_is_there(memory: Memory, start: Start) -> None:
     """Drafts in between are not printed; nothing is before it is complete."""
-    waiting = start("handoff", "receive", STEP, "--requires", "libraries", "--timeout", "60")
+    waiting = start("handoff", "receive", STEP, "--requires", "libraries")
     memory.store(STEP, {"recommended_approach": "JWT"})
     memory.patch(STEP, {"libraries": []})
-    assert waiting.communicate()[0] == '{\n  "libraries": [],\n  "recommended_approach": "JWT"\n}\n'
+    assert waiting.communicate(timeout=60)[0] == '{\n  "libraries": [],\n  "recommended_approach": "JWT"\n}\n'
     assert waiting.returncode == 0
 
 
 def test_results_are_printed_one_by_one_as_they_come(memory: Memory, start: Start) -> None:
     """Each worker begins when the line about the one before has been read: nothing is kept back in a pipe."""
-    gathering = start("fanout", "gather", "--as-completed", "--json", "--timeout", "60", *WORKERS)
+    gathering = start("fanout", "gather", "--as-completed", "--json", *WORKERS)
     assert gathering.stdout is not None
     for key in reversed(WORKERS):
         FanOut(memory).complete(key, {"lines": "a\nb"})
         told = json.loads(gathering.stdout.readline())
         assert (told["key"], told["value"], told["agent"]) == (key, {"lines": "a\nb"}, "tester")
-    assert gathering.communicate() == ("", "")
+    assert gathering.communicate(timeout=60) == ("", "")
     assert gathering.returncode == 0
 
 
@@ -97,16 +97,16 @@ def test_a_person_is_told_how_far_the_workers_are(memory: Memory, start: Start) 
             for key in rest:
                 tx.store(key, 1)
         assert terminal.readline() == "3 of 3 done\n"
-        assert watched.wait() == 0
-    said, errors = quiet.communicate()
+        assert watched.wait(timeout=60) == 0
+    said, errors = quiet.communicate(timeout=60)
     assert (json.loads(said), errors) == (dict.fromkeys(WORKERS, 1), "")
 
 
 def test_a_failure_ends_a_gather_in_another_process(memory: Memory, start: Start) -> None:
     """With the reason on stderr, nothing on stdout, and exit code 1, whatever is still missing."""
-    gathering = start("fanout", "gather", *WORKERS, "--timeout", "60")
+    gathering = start("fanout", "gather", *WORKERS)
     FanOut(memory).fail(WORKERS[1], "no database")
-    said, errors = gathering.communicate()
+    said, errors = gathering.communicate(timeout=60)
     assert (gathering.returncode, said) == (1, "")
     assert errors.startswith(f"error: '{WORKERS[1]}' has failed, says tester: no database\nhint: ")
 
@@ -115,11 +115,11 @@ def test_a_document_is_waited_for_by_contributors_and_members(memory: Memory, st
     """Both kinds in one snapshot; the contributors are the agents of the command line or of the environment."""
     assert gitmem("shared", "open", STATE, FRESH).exit_code == 0
     waiting = start("shared", "wait", STATE, "--contributor", "backend-dev", "--contributor", "auditor", "--member",
-                    "/test_coverage", "--timeout", "60", "--json")  # fmt: skip
+                    "/test_coverage", "--json")  # fmt: skip
     gitmem("shared", "append", STATE, "/login", "--at", "/api_endpoints", "--agent", "backend-dev")
     memory.patch(STATE, {"test_coverage": 85})
     gitmem("shared", "contribute", STATE, env={"GITMEM_AGENT": "auditor"})
-    said = json.loads(waiting.communicate()[0])
+    said = json.loads(waiting.communicate(timeout=60)[0])
     assert (said["api_endpoints"], said["test_coverage"]) == (["/login"], 85)
 
 
@@ -131,8 +131,8 @@ def test_an_interrupted_wait_says_nothing(memory: Memory, start: Start) -> None:
     with open(mine, encoding="utf-8") as terminal:
         terminal.readline()  # it has looked once, and waits
         waiting.send_signal(signal.SIGINT)
-        assert waiting.wait() == 130
-    assert waiting.communicate()[0] == ""
+        assert waiting.wait(timeout=60) == 130
+    assert waiting.communicate(timeout=60)[0] == ""
 
 
 @pytest.mark.parametrize("family", ["handoff", "fanout", "shared"])

@@ -39,18 +39,19 @@ def test_three_workers_and_an_integrator_start_in_any_order(memory: Memory) -> N
         return FanOut(mine).complete(key, {"built_from": spec.revision})
 
     with ThreadPoolExecutor(4) as pool:
-        gathered = pool.submit(FanOut(memory).gather, WORKERS, timeout=60)
+        gathering = pool.submit(FanOut(memory).gather, WORKERS, timeout=60)
         made = [pool.submit(worker, key) for key in WORKERS]
         spec = FanOut(memory).publish(SPEC, SERVICES, workers=WORKERS)
+        gathered = gathering.result(timeout=30)
     assert [one.result().value for one in made] == [{"built_from": spec.revision}] * 3
-    assert list(gathered.result()) == list(WORKERS)
-    assert {entry.agent for entry in gathered.result().values()} == {key.split("/")[-1] for key in WORKERS}
-    assert len({entry.snapshot for entry in gathered.result().values()}) == 1
+    assert list(gathered) == list(WORKERS)
+    assert {entry.agent for entry in gathered.values()} == {key.split("/")[-1] for key in WORKERS}
+    assert len({entry.snapshot for entry in gathered.values()}) == 1
 
 
 def test_a_second_round_starts_afresh(memory: Memory, work: FanOut) -> None:
     """Publishing takes the first round's results away in the same commit; a worker's key may look like a glob."""
-    odd = "fanout/workers/*"
+    odd = "fanout/workers/[*"
     for key in (*WORKERS, odd):
         work.complete(key, 1)
     work.publish(SPEC, SERVICES, workers=[USER, odd, "fanout/workers/new"], message="again")
@@ -100,7 +101,8 @@ def test_a_round_that_is_published_again_is_gathered_again(work: FanOut) -> None
 
 def test_one_failed_worker_ends_the_gather_with_its_reason(memory: Memory, work: FanOut) -> None:
     """Also while others are missing: nobody waits an hour for what cannot be whole any more."""
-    FanOut(memory.bind(agent="backend-dev")).fail(PRODUCT, "the schema is contradictory")
+    failed = FanOut(memory.bind(agent="backend-dev")).fail(PRODUCT, "the schema is contradictory")
+    assert failed.value == {"state": "failed", "reason": "the schema is contradictory", "by": "backend-dev"}
     for look in (work.gather, lambda keys: list(work.as_completed(keys))):
         with pytest.raises(WorkerFailedError) as caught:
             look(WORKERS)

@@ -47,7 +47,7 @@ def test_three_agents_hand_over_in_order_whoever_starts_first(memory: Memory) ->
     agents = [("tester", IMPLEMENTATION, TESTING), ("backend-dev", RESEARCH, IMPLEMENTATION),
               ("researcher", None, RESEARCH)]  # fmt: skip
     with ThreadPoolExecutor(3) as pool:
-        received = list(pool.map(lambda agent: work(*agent), agents))
+        received = list(pool.map(lambda agent: work(*agent), agents, timeout=30))
     assert received == [sorted(PROMISED[IMPLEMENTATION]), sorted(PROMISED[RESEARCH]), []]
     made = [(commit.agent, commit.message) for commit in reversed(memory.log(namespace="coordination"))]
     assert made == [
@@ -60,7 +60,7 @@ def test_three_agents_hand_over_in_order_whoever_starts_first(memory: Memory) ->
 def test_every_missing_field_is_named_and_nothing_is_stored(memory: Memory, handoff: Handoff) -> None:
     """All at once, as with any contract; the next agent must not start from half a result."""
     with pytest.raises(ContractError) as caught:
-        handoff.complete(RESEARCH, {"libraries": []}, requires=PROMISED[RESEARCH])
+        handoff.complete(RESEARCH, {"libraries": []}, requires=PROMISED[RESEARCH] * 2)
     assert caught.value.key == RESEARCH
     assert caught.value.problems == ["recommended_approach is missing", "security_considerations is missing"]
     assert "recommended_approach, security_considerations" in str(caught.value)
@@ -122,7 +122,8 @@ def test_who_waits_goes_on_when_the_last_field_is_there(memory: Memory, handoff:
         waiting = pool.submit(handoff.receive, RESEARCH, requires=PROMISED[RESEARCH], timeout=60)
         for field, value in FINDINGS.items():
             memory.patch(RESEARCH, {field: value or ""}, default={}, namespace="coordination")
-    assert (waiting.result().version, sorted(waiting.result().value)) == (3, sorted(FINDINGS))
+        received = waiting.result(timeout=30)
+    assert (received.version, sorted(received.value)) == (3, sorted(FINDINGS))
 
 
 def test_a_key_full_of_the_signs_of_globs_is_waited_for(handoff: Handoff) -> None:
@@ -131,7 +132,7 @@ def test_a_key_full_of_the_signs_of_globs_is_waited_for(handoff: Handoff) -> Non
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(handoff.receive, step, timeout=60)
         handoff.complete(step, 1)
-    assert waiting.result().value == 1
+        assert waiting.result(timeout=30).value == 1
 
 
 def test_a_chain_lies_where_agents_meet(memory: Memory) -> None:

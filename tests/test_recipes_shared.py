@@ -156,7 +156,15 @@ def test_who_waits_for_contributors_gets_the_document_with_all_of_theirs(state: 
         waiting = pool.submit(state("planner").wait_for_contributors, AGENTS, timeout=60)
         for agent in AGENTS:
             pool.submit(state(agent).append, agent, at="/api_endpoints")
-    assert sorted(waiting.result().value["api_endpoints"]) == sorted(AGENTS)
+        assert sorted(waiting.result(timeout=30).value["api_endpoints"]) == sorted(AGENTS)
+
+
+def test_a_contribution_that_changes_nothing_wakes_who_waits(state: Callable[[str], Shared]) -> None:
+    """The document stays as it is: he watches the contributions too."""
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(state("planner").wait_for_contributors, ["tester"], timeout=60)
+        state("tester").contribute()
+        assert waiting.result(timeout=30).version == 1
 
 
 def test_who_is_missing_is_named(memory: Memory, state: Callable[[str], Shared]) -> None:
@@ -204,7 +212,7 @@ def test_a_document_that_was_opened_anew_is_compared_with_its_new_beginning(
         state("planner").open({**STATE, "test_coverage": 85})
         state("backend-dev").append("/login", at="/api_endpoints")
         state("tester").patch({"test_coverage": 0})
-    assert waiting.result().value == {**STATE, "api_endpoints": ["/login"]}
+        assert waiting.result(timeout=30).value == {**STATE, "api_endpoints": ["/login"]}
 
 
 def test_a_malformed_place_is_told_before_anybody_waits(memory: Memory) -> None:
@@ -254,5 +262,6 @@ def test_an_aggregation_without_end_ends_with_its_timeout(memory: Memory, state:
 
 def test_nothing_is_aggregated_before_all_are_there(state: Callable[[str], Shared]) -> None:
     """The function is not even asked."""
-    with pytest.raises(WaitTimeoutError):
-        state("planner").aggregate(REPORT, lambda value: pytest.fail("asked"), contributors=["tester"], timeout=0)
+    for wanted in ({"contributors": ["tester"]}, {"members": ["/test_coverage"]}):
+        with pytest.raises(WaitTimeoutError):
+            state("planner").aggregate(REPORT, lambda value: pytest.fail("asked"), timeout=0, **wanted)

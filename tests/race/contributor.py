@@ -18,7 +18,6 @@ from gitmem.recipes import Shared
 
 KEY, REPORT = "shared/project-state", "shared/project-report"
 FRESH: dict[str, Any] = {"api_endpoints": [], "test_coverage": 0, "security_issues": [], "performance_metrics": {}}
-PATIENCE = 120.0
 
 
 def merges_metrics(shared: Shared) -> Entry:
@@ -47,12 +46,12 @@ def report(value: dict[str, Any]) -> dict[str, Any]:
 def plan(shared: Shared) -> Entry:
     """Open the document, and report on it once everybody has been there."""
     shared.open(FRESH)
-    return shared.aggregate(REPORT, report, contributors=CHANGES, timeout=PATIENCE)
+    return shared.aggregate(REPORT, report, contributors=CHANGES)
 
 
 def contribute(shared: Shared, agent: str) -> Entry:
     """Make this agent's change as soon as the document is there."""
-    shared.wait(timeout=PATIENCE)
+    shared.wait()
     return CHANGES[agent](shared)
 
 

@@ -18,10 +18,12 @@ import pytest
 
 from gitmem import Memory
 from tests.race.contributor import CHANGES, FRESH, KEY, REPORT
-from tests.race.crowd import TOP, check_sound, results, watched
+from tests.race.crowd import TOP, check_sound, watched
 
 WHOLE = {"api_endpoints": ["/login"], "test_coverage": 85, "security_issues": ["no TLS"],
          "performance_metrics": {"p95_ms": 12}}  # fmt: skip
+PATIENCE = 120.0
+"""Seconds after which somebody has not been woken: the agents themselves would wait for ever."""
 TOLD = {"endpoints": 1, "issues": 1, "coverage": 85, "p95_ms": 12}
 
 
@@ -60,7 +62,9 @@ def test_what_four_agents_change_at_once_is_all_in_the_report(
     Memory.open(tmp_path, durability="fast").close()
     names = ["planner", *CHANGES]
     with watched(*(start(tmp_path, agent, rounds, *mode) for agent in names)) as agents:
-        said: list[tuple[int, str, Any]] = [tuple(json.loads(line)) for line in results(agents)]
+        heard = [agent.communicate(timeout=PATIENCE) for agent in agents]
+    assert [errors for _, errors in heard] == [""] * len(names)
+    said: list[tuple[int, str, Any]] = [tuple(json.loads(line)) for told, _ in heard for line in told.splitlines()]
     assert sorted(one[:2] for one in said) == sorted((number, agent) for number in range(rounds) for agent in names)
     assert all(value == TOLD for _, agent, value in said if agent == "planner")
     memory = check_sound(tmp_path)
