@@ -50,6 +50,10 @@ class World:
         fact = self.counts(key)
         return fact is not None and fact.value.get("state") == "approved" and self.may_decide(key, fact.agent)
 
+    def rejected(self, key: str) -> bool:
+        fact = self.counts(key)
+        return fact is not None and fact.value.get("state") == "rejected" and self.may_decide(key, fact.agent)
+
     def may_decide(self, key: str, agent: str) -> bool:
         gate = next(gate for gate in self.plan.gates if gate.key == key)
         tasks = {task.name for task in self.plan.tasks}
@@ -77,7 +81,7 @@ class World:
         for key in self.plan.task(name).writes:
             self.store(key, GOOD, name)
         for gate in self.plan.gates:
-            if name in gate.deciders:
+            if name in gate.deciders and not self.rejected(gate.key):
                 self.store(gate.key, {"state": "approved"}, name)
         self.store(status_key(name), GOOD, "gitmem-run")
         self.states[name] = DONE
@@ -110,7 +114,7 @@ class World:
         ]
 
     def best(self) -> World:
-        """How far it can still come if from now on everybody does all he can, and people approve of everything."""
+        """How far it can still come if from now on everybody does all he can, and approves."""
         world = self.copy()
         moved = True
         while moved:

@@ -161,12 +161,13 @@ def _may_open(look: _Look, key: str, alive: Set[str]) -> bool:
     asked = look.plan.gate(key)
     if asked is None:
         return look.ways.given(key)
-    return _may_be_asked(look, asked, alive) and (
-        look.ways.outsiders_decide(asked) or not alive.isdisjoint(asked.deciders)
-    )
+    if not alive.isdisjoint(asked.deciders):
+        return True
+    return look.ways.outsiders_decide(asked) and _may_be_asked(look, asked, alive)
 
 
 def _may_be_asked(look: _Look, gate: PlannedGate, alive: Set[str]) -> bool:
+    """Whether people will ever hear of a gate."""
     if look.fact(gate.key) is not None:
         return True
     return all(look.fact(key) is not None or _may_come(look, key, alive) for key in gate.shows)
