@@ -183,10 +183,7 @@ class Course:
         turn.attempt += 1
         turn.reason, turn.exit, turn.missing = "", None, []
         turn.deadline = None if task.timeout is None else time.monotonic() + task.timeout
-        log = self._workplace.log(task.name)
-        if turn.attempt > 1:
-            with log.open("ab") as file:
-                file.write(f"--- attempt {turn.attempt} ---\n".encode())
+        log = self._workplace.open_log(task.name, turn.attempt)
         words = self._plan.agent(task.agent).command_for(task)
         self._keeper.start(task.name, words, env=self._variables(task), cwd=self._folder, log=log)
         self._tell(turn.progress())

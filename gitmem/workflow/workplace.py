@@ -64,6 +64,17 @@ class Workplace:
         """Where a task's output goes."""
         return self.folder / f"{_segment(task)}.log"
 
+    def open_log(self, task: str, attempt: int) -> Path:
+        """Make a task's log, if it has none yet, and say in it which attempt begins."""
+        path = self.log(task)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        try:
+            if attempt > 1:
+                os.write(descriptor, f"--- attempt {attempt} ---\n".encode())
+        finally:
+            os.close(descriptor)
+        return path
+
     def lock_runner(self) -> AbstractContextManager[int | None]:
         """Hold what only one runner at a time holds; gives None if another one does. To be called while `beginning`."""
         return _locked(self.folder / _RUNNER, wait=False)
