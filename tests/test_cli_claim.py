@@ -101,6 +101,10 @@ def test_a_namespace_may_be_named_or_come_from_the_environment() -> None:
     env = {"GITMEM_NAMESPACE": "team"}
     assert gitmem("claim", "take", "auth", env=env).exit_code == 4
     assert gitmem("claim", "release", "auth", env=env).exit_code == 0
+    taken("auth", "-n", "default")
+    assert json.loads(gitmem("claim", "list", "-n", "default", "--json").stdout)[0]["namespace"] == "default"
+    assert gitmem("claim", "renew", "auth", "-n", "default").exit_code == 0
+    assert gitmem("claim", "release", "auth", "-n", "default").exit_code == 0
 
 
 @pytest.mark.parametrize(

@@ -72,6 +72,7 @@ def test_json_is_what_the_recipe_gives(memory: Memory) -> None:
         gitmem("status", "--json", env={"GITMEM_NAMESPACE": "team"}),
     ):
         assert [one["agent"] for one in json.loads(found.stdout)["agents"]] == ["lead"]
+    assert json.loads(gitmem("status", "--json", "-n", "default").stdout)["namespace"] == "default"
 
 
 def test_an_empty_swarm_says_where_it_looked(memory: Memory) -> None:

@@ -114,8 +114,10 @@ def in_a_thread(job: Callable[[], object]) -> Callable[[], object]:
 
 def test_who_waits_gets_the_task_when_it_is_released(ann: Claims, bob: Claims) -> None:
     """Also if its name looks like a glob."""
-    task = "a[b]{c}*"
+    task = "a[b{c}*"
     mine = ann.take(task)
+    with pytest.raises(KeyExistsError):
+        bob.take(task, timeout=0.01)
     waiting = in_a_thread(lambda: bob.take(task, timeout=None).entry.value)
     mine.release()
     assert waiting() == {"by": "bob"}
