@@ -91,14 +91,16 @@ def _observe(git_dir: str, ring: Callable[[], None]) -> Any:
                 ring()
 
     kinds: list[type[FileSystemEvent]] = [FileCreatedEvent, FileDeletedEvent, FileModifiedEvent, FileMovedEvent]
-    observer = Observer()
-    observer.daemon = True
+    observer = None
     try:
+        observer = Observer()
+        observer.daemon = True
         observer.schedule(Ringing(), os.path.join(git_dir, "refs", "heads"), recursive=True, event_filter=kinds)
         observer.schedule(Ringing(), git_dir, event_filter=kinds)
         observer.start()
     except (OSError, RuntimeError):
-        observer.unschedule_all()  # one of the two may be running
+        if observer is not None:
+            observer.stop()  # a part of it may be running
         return None
     return observer
 
