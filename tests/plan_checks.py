@@ -224,6 +224,10 @@ def check_docs(memory: Memory, package: str) -> None:
     architecture = memory.retrieve("swarm/shared/learning-path-architecture")
     path = architecture["learning_path"]
     assert sorted(path) == sorted(module for module, one in analysis.items() if one["documented"])
+    for number, module in enumerate(path):
+        left = set(path[number:])
+        unmet = {one: len(left.intersection(third_count.imports(package, one))) for one in left}
+        assert (unmet[module], module) == min((count, one) for one, count in unmet.items())
     parts = [architecture["guides"][f"{which}-steps"] for which in ("first", "next", "last")]
     assert [module for part in parts for module in part] == path
     guides = {entry.key.rpartition("/")[2]: entry.value for entry in memory.search("swarm/writer/*-steps")}

@@ -139,6 +139,14 @@ class Team:
             finally:
                 process.terminate()
 
+    def work(self, plan: str, name: str) -> subprocess.CompletedProcess[str]:
+        """One task's agent at work, without a run around it."""
+        task = parsed(plan).task(name)
+        names = {"GITMEM_AGENT": name, "GITMEM_TASK": name, "GITMEM_NAMESPACE": "coordination"}
+        words = parsed(plan).agent(task.agent).command_for(task)
+        environment = {**os.environ, **names}
+        return subprocess.run(words, cwd=PLANS / plan, env=environment, capture_output=True, text=True)
+
     def session(self) -> str:
         """The session of the last run."""
         phases = self.memory.search("session/*/phase")
@@ -146,9 +154,7 @@ class Team:
 
     def states(self, plan: str) -> dict[str, str]:
         """The state of each task of a plan."""
-        return {
-            task.name: self.memory.retrieve(f"swarm/{task.name}/status")["state"] for task in parsed(plan).tasks
-        }
+        return {task.name: self.memory.retrieve(f"swarm/{task.name}/status")["state"] for task in parsed(plan).tasks}
 
     def approve_plainly(self) -> None:
         """As somebody who only knows `store` approves the docs refactor."""

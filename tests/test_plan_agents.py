@@ -7,10 +7,11 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
-from tests.teams import PLANS, TINY, install, parsed
+from tests.teams import PLANS, TINY, Team, install, parsed
 
 NAMES = sorted(path.parent.name for path in PLANS.glob("*/plan.toml"))
 
@@ -104,3 +105,67 @@ def test_lines_that_do_not_run_are_missing(tmp_path: Path, agents: Callable[[str
     trial = agents("trials").run({"signs.py": text, "test_signs.py": test}).or_exit()
     assert trial.coverage == {"lines": 5, "ran": 4}
     assert agents("coverage_of").percent(trial.coverage) == 80
+
+
+def _one_more(done: dict[str, Any]) -> None:
+    next(iter(done["modules"].values()))["functions"] += 1
+
+
+def _needs_nobody(spec: dict[str, Any]) -> None:
+    spec["services"][0]["dependencies"] = ["nobody"]
+
+
+def _without_a_table(built: dict[str, Any]) -> None:
+    built["files"]["directory.json"] = "{}"
+
+
+def _without_a_page(plan: dict[str, Any]) -> None:
+    del plan["pages"]["tiny.shapes"]
+
+
+def _without_a_heading(built: dict[str, Any]) -> None:
+    built["pages"]["tiny.shapes"] = built["pages"]["tiny.shapes"].replace("## twice", "twice")
+
+
+def _with_markup(built: dict[str, Any]) -> None:
+    built["pages"]["tiny.shapes"] += "<script>alert(1)</script>"
+
+
+def _without_modules(architecture: dict[str, Any]) -> None:
+    architecture["guides"]["last-steps"] = []
+
+
+def _without_a_name(guide: str) -> str:
+    return "\n".join(guide.splitlines()[:-1])
+
+
+SPOILED = [
+    ("exercise", "integrator", "fanout/spec", _needs_nobody),
+    ("exercise", "tester", "services/user/complete", _one_more),
+    ("handoff", "test", "handoff/step2/implementation-complete", _without_a_table),
+    ("checkpoints", "planning-reviewer", "checkpoint/phase1/plan", _without_a_page),
+    ("checkpoints", "code-reviewer", "checkpoint/phase2/implementation", _without_a_heading),
+    ("checkpoints", "code-reviewer", "checkpoint/phase2/implementation", _with_markup),
+    ("docs-refactor", "review", "swarm/shared/learning-path-architecture", _without_modules),
+    ("docs-refactor", "review", "swarm/writer/next-steps", _without_a_name),
+]
+
+
+@pytest.mark.parametrize(("plan", "checker", "key", "spoil"), SPOILED, ids=[one[3].__name__[1:] for one in SPOILED])
+def test_who_checks_finds_what_is_wrong(
+    plan: str, checker: str, key: str, spoil: Callable[[Any], Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody spoils one value just before it is checked: the agent fails, or says no at the gate."""
+    team = Team(tmp_path, monkeypatch)
+    team.package("tiny", TINY)
+    for task in parsed(plan).tasks:
+        if task.name == checker:
+            break
+        assert team.work(plan, task.name).returncode == 0
+    value = team.memory.retrieve(key)
+    team.memory.store(key, spoil(value) or value)
+    done = team.work(plan, checker)
+    gates = team.memory.search("checkpoint/gates/*", where="state == 'rejected'")
+    assert done.returncode == 1 or [gate.agent for gate in gates] == [checker], done.stdout
+    said = {promise.key for promise in parsed(plan).task(checker).stores} - {"swarm/reviewer/quality-feedback"}
+    assert said.isdisjoint(team.memory.list())

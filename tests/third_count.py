@@ -67,8 +67,7 @@ class Text:
         end = next(
             after
             for after in range(number, len(self.lines))
-            if _HEADER_ENDS.search(self.lines[after])
-            and (after == number or self.lines[after].strip().startswith(")"))
+            if _HEADER_ENDS.search(self.lines[after]) and (after == number or self.lines[after].strip().startswith(")"))
         )
         return re.match(r'r?"""', self.lines[end + 1].strip()) is not None
 
