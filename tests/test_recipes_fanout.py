@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from gitmem import InvalidValueError, Memory, WaitTimeoutError, WorkerFailedError
+from gitmem import InvalidKeyError, InvalidValueError, Memory, WaitTimeoutError, WorkerFailedError
 from gitmem.recipes import FanOut, Handoff
 from gitmem.recipes.fanout import Progress
 
@@ -187,6 +187,23 @@ def test_nobody_to_wait_for_is_all(work: FanOut) -> None:
     assert list(work.as_completed([], timeout=0)) == []
     work.complete(USER, 1)
     assert list(work.gather(USER, timeout=0)) == [USER]
+
+
+@pytest.mark.parametrize("timeout", [-1, float("nan"), "5", True])
+def test_a_timeout_is_a_number_of_seconds(work: FanOut, timeout: Any) -> None:
+    """Also for who has nobody to wait for: the mistake would be found when it is too late."""
+    for workers in ([], WORKERS):
+        with pytest.raises(InvalidValueError):
+            work.gather(workers, timeout=timeout)
+
+
+def test_what_can_be_no_key_is_no_worker(memory: Memory, work: FanOut) -> None:
+    """A slip is told when the work is published, not when nobody ever comes."""
+    with pytest.raises(InvalidKeyError):
+        work.publish(SPEC, SERVICES, workers=["fanout//user"])
+    with pytest.raises(InvalidKeyError):
+        work.gather(["fanout//user"], timeout=0)
+    assert memory.namespaces() == []
 
 
 def test_an_expired_result_is_missing(tmp_path: Path, clock: Any) -> None:

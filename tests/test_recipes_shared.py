@@ -11,7 +11,9 @@ import pytest
 
 from gitmem import (
     ConflictError,
+    InvalidKeyError,
     InvalidPatternError,
+    InvalidValueError,
     Memory,
     MergeConflictError,
     MissingKeyError,
@@ -216,9 +218,17 @@ def test_a_document_that_was_opened_anew_is_compared_with_its_new_beginning(
 
 
 def test_a_malformed_place_is_told_before_anybody_waits(memory: Memory) -> None:
-    """Also where the document is not there yet."""
+    """Also where the document is not there yet; so are a key, an agent and a timeout that can be none."""
+    shared = Shared(memory, KEY)
     with pytest.raises(InvalidPatternError):
-        Shared(memory, KEY).wait_for_members(["test_coverage"], timeout=0)
+        shared.wait_for_members(["test_coverage"], timeout=0)
+    with pytest.raises(InvalidValueError):
+        shared.aggregate(REPORT, lambda value: value, timeout=-1)
+    Shared(memory, KEY).open(STATE)
+    with pytest.raises(InvalidKeyError):
+        shared.wait_for_contributors(["x//y"], timeout=0)
+    with pytest.raises(InvalidKeyError):
+        Shared(memory, "")
 
 
 # --- aggregating

@@ -8,14 +8,14 @@ A result {"state": "failed", …}, or the plain text `failed`, says so, whoever 
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gitmem.errors import InvalidValueError, WaitTimeoutError, WorkerFailedError, typed
 from gitmem.globs import escape
-from gitmem.recipes.ground import coordinating, each
+from gitmem.keys import check_key
+from gitmem.recipes.ground import coordinating, countdown, each
 
 if TYPE_CHECKING:
     from gitmem.entries import Entry
@@ -61,6 +61,7 @@ class FanOut:
         """
         with self._memory.transaction(message or f"publish {self._memory.namespace} {key}") as tx:
             for worker in each(workers):
+                check_key(worker)
                 tx.delete_matching(escape(worker))  # one that is not there is no error
             tx.store(key, spec)
         return self._memory.entry(key)
@@ -121,13 +122,13 @@ class FanOut:
 
     def _looks(self, workers: tuple[str, ...], timeout: float | None) -> Iterator[_Look]:
         """What is there now, then again whenever it is more or less than that, until nothing is missing."""
-        deadline = None if timeout is None else time.monotonic() + timeout
+        left = countdown(timeout)
         seen: Progress | None = None
         while seen is None or seen.missing:
             try:
                 look = self._memory.wait_until(
                     partial(_changed, workers=workers, seen=seen),
-                    timeout=None if deadline is None else max(0.0, deadline - time.monotonic()),
+                    timeout=left(),
                     keys=_globs(workers),
                 )
             except WaitTimeoutError as error:

@@ -1,4 +1,4 @@
-"""What every recipe stands on: the namespace in which agents coordinate.
+"""What every recipe stands on: the namespace in which agents coordinate, names, and time that several waits share.
 
 Knows the convention of the keys; does not know any pattern.
 Law: whoever named a namespace gets it; whoever named none meets everybody else in `coordination`.
@@ -6,7 +6,8 @@ Law: whoever named a namespace gets it; whoever named none meets everybody else 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from gitmem.keys import DEFAULT_NAMESPACE
@@ -26,3 +27,16 @@ def coordinating(memory: Memory, namespace: str | None = None) -> Memory:
 def each(names: str | Iterable[str]) -> tuple[str, ...]:
     """The names, each once, in their order; a text alone is one name: nobody waits for its letters."""
     return (names,) if isinstance(names, str) else tuple(dict.fromkeys(names))
+
+
+def countdown(timeout: float | None) -> Callable[[], float | None]:
+    """How many seconds are left, whenever it is asked: 0 when the time is up, None if it never is.
+
+    InvalidValueError if `timeout` is no number of seconds.
+    """
+    from gitmem.watch.waiting import check_timeout
+
+    if timeout is None:
+        return lambda: None
+    end = time.monotonic() + check_timeout(timeout)
+    return lambda: max(0.0, end - time.monotonic())

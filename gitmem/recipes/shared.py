@@ -8,15 +8,15 @@ seen, also who had nothing to change. `open` begins anew: the contributors to an
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from gitmem import codec, pointers
 from gitmem.errors import KeyExistsError, StaleError, WaitTimeoutError
 from gitmem.globs import escape
+from gitmem.keys import check_key
 from gitmem.members import ABSENT
-from gitmem.recipes.ground import coordinating, each
+from gitmem.recipes.ground import coordinating, countdown, each
 
 if TYPE_CHECKING:
     from gitmem.entries import Entry
@@ -32,6 +32,8 @@ class Shared:
     """
 
     def __init__(self, memory: Memory, key: str, *, namespace: str | None = None) -> None:
+        """InvalidKeyError for what could never be a key."""
+        check_key(key, writing=False)
         self._memory = coordinating(memory, namespace)
         self.key = key
 
@@ -137,15 +139,15 @@ class Shared:
         up (StaleError then). So a report that is there was true of the document at the moment it was stored.
         """
         names, places = each(contributors), each(members)
-        deadline = None if timeout is None else time.monotonic() + timeout
+        left = countdown(timeout)
         while True:
-            entry = self._wait(names, places, None if deadline is None else max(0.0, deadline - time.monotonic()))
+            entry = self._wait(names, places, left())
             try:
                 return self._memory.store(
                     into, function(entry.value), guard=entry, message=f"aggregate {self._memory.namespace} {self.key}"
                 )
             except StaleError:
-                if deadline is not None and time.monotonic() >= deadline:
+                if left() == 0:
                     raise
 
     def _wait(self, names: tuple[str, ...], places: tuple[str, ...], timeout: float | None) -> Entry:
