@@ -87,15 +87,15 @@ class Course:
 
     def run(self) -> Outcome:
         """To the end."""
-        self._announce()
-        while not self._is_over():
-            try:
+        try:
+            self._announce()
+            while not self._is_over():
                 if not self._ending:
                     self._decide()
                 if not self._is_over():
                     self._take(self._next())
-            except KeyboardInterrupt:
-                self._abandon()
+        except KeyboardInterrupt:
+            self._abandon()
         return self._close()
 
     # --- what comes ---
