@@ -34,6 +34,8 @@ FAMILIES = {
         "search": ("reads:search", "Find entries by a glob over their keys."),
     },
     "Coordinate": {
+        "wait": ("waiting:wait", "Wait until keys are there."),
+        "watch": ("waiting:watch", "Watch what happens to keys."),
         "handoff": ("handoff:handoff", "Hand work over, from one agent to the next."),
         "fanout": ("fanout:fanout", "Spread work over several agents, and gather what they made."),
         "shared": ("shared:shared", "Change one document together, and wait until all have."),
@@ -80,8 +82,8 @@ _SYNONYMS = {
 _EPILOG = """\b
 Where and who, also as environment variables: GITMEM_STORE, GITMEM_BRANCH, GITMEM_NAMESPACE, GITMEM_AGENT,
 GITMEM_SESSION.
-Exit codes: 0 done, 1 failure, 2 usage, 3 no such key or revision, 4 conflict, 7 invalid key, value or pattern,
-8 busy.
+Exit codes: 0 done, 1 failure, 2 usage, 3 no such key or revision, 4 conflict, 5 wait timed out, 6 gate
+rejected, 7 invalid key, value or pattern, 8 busy.
 Completion: eval "$(_GITMEM_COMPLETE=bash_source gitmem)" in ~/.bashrc; zsh_source and fish_source likewise.
 """
 
