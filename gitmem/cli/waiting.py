@@ -103,7 +103,8 @@ def watch(
     JSON on its stdin, and as GITMEM_EVENT_NAMESPACE, _KEY, _OPERATION, _REVISION, _AGENT, _SESSION, _TIME and _LAST
     (true at the final event of a commit); if it fails, that is told, and in the end the exit code is 1.
 
-    In the end it says from which revision to go on: whoever does so misses nothing, and gets nothing twice.
+    In the end it says from which revision to go on: whoever does so misses nothing. A commit that was being told when
+    Ctrl-C came is told again.
     """
     place = ctx.ensure_object(Place)
     if all_namespaces and place.only is not None:
