@@ -28,6 +28,7 @@ class Order:
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
+        self._tasks = frozenset(task.name for task in plan.tasks)
         self._given = frozenset(plan.given)
         self._gates = {gate.key: gate for gate in plan.gates}
         self._origins: dict[str, list[str]] = {status_key(task.name): [task.name] for task in plan.tasks}
@@ -49,17 +50,19 @@ class Order:
 
     def outsiders_decide(self, gate: PlannedGate) -> bool:
         """Whether somebody may decide who is no task of the plan."""
-        tasks = {task.name for task in self.plan.tasks}
-        return not gate.deciders or not tasks.issuperset(gate.deciders)
+        return not gate.deciders or not self._tasks.issuperset(gate.deciders)
 
     def stages(self) -> list[list[str]]:
-        """The tasks that may start together, one bunch after the other; each in the plan's order."""
+        """The tasks that may start together, one bunch after the other; each in the plan's order.
+
+        Where a task and people may decide at a gate, the task is waited for as long as anything else can start.
+        """
         found: list[list[str]] = []
         done: set[str] = set()
         rest = list(self.plan.tasks)
-        while now := [task for task in rest if self._may_start(task, done)]:
-            found.append([task.name for task in now])
-            done.update(found[-1])
+        while now := self._able(rest, done, patient=True) or self._able(rest, done, patient=False):
+            found.append(now)
+            done.update(now)
             rest = [task for task in rest if task.name not in done]
         return found
 
@@ -76,16 +79,21 @@ class Order:
                 told.update(found[-1])
         return found
 
-    def _may_start(self, task: Task, done: Set[str]) -> bool:
-        return not list(self._missing(task, done))
+    def _able(self, tasks: list[Task], done: Set[str], *, patient: bool) -> list[str]:
+        return [task.name for task in tasks if not (self._missing(task, done) or (patient and self._asks(task, done)))]
 
-    def _missing(self, task: Task, done: Set[str]) -> Iterator[str]:
+    def _asks(self, task: Task, done: Set[str]) -> bool:
+        """Whether a task of the plan may still decide at a gate for which this one waits."""
+        gates = [self._gates[key] for key in task.gates if key in self._gates]
+        return any(name in self._tasks and done.isdisjoint(gate.deciders) for gate in gates for name in gate.deciders)
+
+    def _missing(self, task: Task, done: Set[str]) -> list[str]:
         """The keys that are not there while only `done` are done."""
         wants = [want.key for want in task.waits.wants]
         absent = [key for key in wants if not self._is_there(key, done)]
-        if task.waits.how == "all" or len(absent) == len(wants):
-            yield from absent
-        yield from (key for key in task.gates if not self._is_there(key, done))
+        if task.waits.how == "any" and len(absent) < len(wants):
+            absent = []
+        return absent + [key for key in task.gates if not self._is_there(key, done)]
 
     def _is_there(self, key: str, done: Set[str]) -> bool:
         return not list(self._sources(key, done)) and (
