@@ -185,13 +185,15 @@ def test_closing_ends_also_those_who_left_their_group(tmp_path: Path) -> None:
     """A daemon that an agent began is nobody's child but the keeper's."""
     with desk(tmp_path) as one:
         with word(tmp_path / "ready") as ready:
-            one.sh("one", f"setsid sh -c 'sleep 1000 & echo > {ready}; wait' & sleep 1000")
+            tidy = 'trap "echo tidy; exit" TERM;'
+            one.sh("one", f"setsid sh -c '{tidy} sleep 1000 & echo > {ready}; wait' & sleep 1000")
         one.started()
         one.keeper.stop("one")
         assert one.answer() == Ended("one", -15)
         assert len(marked(one.marker)) == 2
         one.keeper.close()
         assert marked(one.marker) == []
+        assert (tmp_path / "one.log").read_text("utf-8") == "tidy\n"
 
 
 @linux

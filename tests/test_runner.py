@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from gitmem import ConflictError, Memory, StorageError, UnknownRevisionError
+from gitmem import ConflictError, InvalidValueError, Memory, StorageError, UnknownRevisionError
 from gitmem.workflow.logs import follow, log_path, read
 from gitmem.workflow.parts import Plan, Promise, Waits, Want
 from gitmem.workflow.record import Record
@@ -70,12 +70,27 @@ def test_an_agent_gets_what_it_needs_to_take_part(memory, tmp_path) -> None:
     told, folder, stdin = json.loads(read(memory, outcome.session, "one"))
     assert told == {
         "GITMEM_STORE": str(memory.path),
+        "GITMEM_BRANCH": "main",
         "GITMEM_NAMESPACE": "elsewhere",
         "GITMEM_AGENT": "one",
         "GITMEM_SESSION": outcome.session,
         "GITMEM_TASK": "one",
     }
     assert (folder, stdin) == (str(tmp_path), "")
+
+
+def test_a_run_on_a_branch_stays_on_it(memory, tmp_path) -> None:
+    """Its agents write where the run looks, and nobody else sees anything until it is merged."""
+    draft = memory.branch("draft")
+    assert run(draft, CHAIN, tmp_path).verdict == "done"
+    assert draft.list("k/", namespace=SPACE) == ["k/1", "k/2", "k/3"]
+    assert memory.list("", namespace=SPACE) == []
+
+
+def test_no_tasks_at_a_time_are_refused(memory, tmp_path) -> None:
+    """It would wait for ever."""
+    with pytest.raises(InvalidValueError):
+        Runner(memory, CHAIN, tmp_path, jobs=0)
 
 
 def test_a_log_can_be_followed_while_it_is_written(memory, tmp_path) -> None:

@@ -200,6 +200,7 @@ class Course:
     def _variables(self, task: Task) -> dict[str, str]:
         return {
             "GITMEM_STORE": str(self._record.memory.path.absolute()),
+            "GITMEM_BRANCH": self._record.memory.branch_name,
             "GITMEM_NAMESPACE": self._plan.namespace,
             "GITMEM_AGENT": task.name,
             "GITMEM_SESSION": self._record.session,

@@ -53,12 +53,12 @@ class Runner:
         """`folder` is where the agents work: the plan's. The run signs as `gitmem-run`, in a session of its own and in
         the plan's namespace, whatever `memory` is bound to.
 
-        `jobs` tasks at a time (else what the plan says, else 16); `timeout` in seconds for the whole run. `on_event`
-        is told in the thread of `run()`, first of every task and gate, then of each change; it has to be quick.
-        `record` is that of a run to go on with: `resume` finds it.
+        `jobs` tasks, from 1 on, work at a time (else what the plan says, else 16); `timeout` is in seconds for the
+        whole run. `on_event` is told in the thread of `run()`, first of every task and gate, then of each change; it
+        has to be quick. `record` is that of a run to go on with: `resume` finds it.
         """
         self._memory, self._plan, self._folder = memory, plan, os.path.abspath(folder)
-        self._jobs = jobs if jobs is not None else plan.parallel or JOBS
+        self._jobs = _checked(jobs if jobs is not None else plan.parallel or JOBS)
         self._timeout, self._grace = timeout, grace
         self._tell = on_event or (lambda progress: None)
         self._queue: SimpleQueue[Any] = SimpleQueue()
@@ -177,6 +177,14 @@ class Runner:
             rest = [turn.task for turn in turns if turn.state != DONE]
             record.again({task.name: missing(self._plan, task, facts.snapshot) for task in rest})
         return turns
+
+
+def _checked(jobs: int) -> int:
+    if jobs < 1:
+        raise InvalidValueError(
+            f"{jobs} tasks at a time would never come to an end", hint="1 or more", pointer="", reason="not a number of jobs"
+        )
+    return jobs
 
 
 def resume(

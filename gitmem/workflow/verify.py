@@ -79,6 +79,9 @@ class _History:
         self.plan, first = plan_of(memory, session)
         self.view: View = memory.bind(namespace=self.plan.namespace)
         self.origin = Origin(self.view, session, first)
+        self._written: dict[str, list[str]] = {}
+        for commit in self.view.log(session=session):
+            self._written.setdefault(commit.agent, []).append(commit.revision)
 
     def tampering(self) -> Iterator[Finding]:
         """A plan that was changed after the run began."""
@@ -127,10 +130,10 @@ class _History:
 
     def _hasty(self, task: Task, began: list[Version]) -> Iterator[Finding]:
         """What a task wrote in this run before it was started."""
-        for commit in self.view.log(session=self.session, agent=task.name):
-            then = {one.revision for one in versions(self.view.at(commit.revision), task.status)}
+        for revision in self._written.get(task.name, []):
+            then = {one.revision for one in versions(self.view.at(revision), task.status)}
             if not any(start.revision in then for start in began):
-                yield Finding(task.name, commit.revision, "it wrote before it was started")
+                yield Finding(task.name, revision, "it wrote before it was started")
 
     def _broken(self, task: Task, began: list[Version], done: Version) -> Iterator[Finding]:
         earlier = {one.revision for one in versions(self.view.at(done.revision), task.status)}
