@@ -41,6 +41,7 @@ FAMILIES = {
         "shared": ("shared:shared", "Change one document together, and wait until all have."),
         "gate": ("gate:gate", "Let others go on only when somebody has agreed."),
         "claim": ("claim:claim", "Take a task, so that nobody else does."),
+        "run": ("run:run", "Start a plan's agents, each as soon as what it needs is there."),
         "status": ("status:status", "Show who works, who is blocked and on what, and what waits for a person."),
     },
     "The past": {

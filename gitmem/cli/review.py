@@ -24,6 +24,7 @@ from gitmem.recipes.gate_review import Review, Shown, review
 if TYPE_CHECKING:
     from gitmem.memory import Memory
 
+
 class Answer(NamedTuple):
     """What a person says: approve, or reject with a feedback; `later` decides nothing."""
 
@@ -43,9 +44,7 @@ def is_asked_here() -> bool:
     return sys.stdin.isatty() and on_terminal()
 
 
-def review_one(
-    memory: Memory, name: str, *, namespace: str | None = None, ask: Ask | None = None
-) -> GateStatus:
+def review_one(memory: Memory, name: str, *, namespace: str | None = None, ask: Ask | None = None) -> GateStatus:
     """Show a gate's plan, ask, and decide; again, with a word, whenever something of it changed meanwhile.
 
     Gives the gate as it stands then: still pending if the answer was `later`. A gate that is not pending is told, and
@@ -125,15 +124,19 @@ def _show_value(one: Shown) -> None:
 # --- asked
 
 
-def ask_person(seen: Review) -> Answer:
-    """Ask until the answer is one of the three; a rejection also for its reason. No answer means later."""
+def ask_person(seen: Review, typed: Callable[[str], str] | None = None) -> Answer:
+    """Ask until the answer is one of the three; a rejection also for its reason. No answer means later.
+
+    `typed(question)` gives what was typed: another way to ask than to wait for it.
+    """
+    typed = typed or _typed
     while True:
-        move = _WORDS.get(_typed(f"{line(seen.gate.name)}: [a]pprove, [r]eject or [l]ater").lower())
+        move = _WORDS.get(typed(f"{line(seen.gate.name)}: [a]pprove, [r]eject or [l]ater").lower())
         if move == "approve":
             return APPROVE
         if move == "later":
             return LATER
-        if move == "reject" and (reason := _typed("what is missing? (nothing: back to the question)")):
+        if move == "reject" and (reason := typed("what is missing? (nothing: back to the question)")):
             return Answer("reject", reason)
 
 
