@@ -182,7 +182,7 @@ class Runner:
 def _checked(jobs: int) -> int:
     if jobs < 1:
         raise InvalidValueError(
-            f"{jobs} tasks at a time would never come to an end", hint="1 or more", pointer="", reason="not a number of jobs"
+            f"{jobs} tasks at a time would never come to an end", hint="1 or more", pointer="", reason="too few jobs"
         )
     return jobs
 
