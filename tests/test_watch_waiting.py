@@ -22,6 +22,7 @@ from gitmem import (
     UnknownRevisionError,
     WaitTimeoutError,
 )
+from gitmem.view import View
 from gitmem.watch import lookout
 from gitmem.watch.events import Event
 from tests.conftest import Clock
@@ -387,6 +388,32 @@ def test_whatever_cannot_be_compared_wakes_everybody(memory: Memory, monkeypatch
     with memory.when_changed(woken.set, keys=["else"]):
         memory.store("k", 1)
         assert woken.wait(LONG)
+
+
+def test_what_was_changed_and_changed_back_wakes(
+    memory: Memory, pool: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Init: a claim is free. Next: it is taken, somebody looks and waits, it is released; only then the lookout looks.
+    Invariant: whoever waits is woken, although the two heads that the lookout saw hold the same.
+    """
+    may_look, look, looks = threading.Event(), lookout.Lookout._look, threading.Semaphore(0)
+
+    def slow(self: lookout.Lookout) -> None:
+        assert may_look.wait(LONG)
+        look(self)
+
+    def is_free(view: View) -> bool:
+        looks.release()
+        return view.entry("claims/task", None) is None
+
+    monkeypatch.setattr(lookout.Lookout, "_look", slow)
+    with memory.when_changed(lambda: None, keys=["another"]):
+        memory.store("claims/task", 1)
+        waiting = pool.submit(memory.wait_until, is_free, keys=["claims/task"], timeout=LONG)
+        asleep(waiting, looks, times=2)
+        memory.delete("claims/task")
+        may_look.set()
+        assert waiting.result(LONG) is True
 
 
 def test_the_threads_end_when_nobody_waits(memory: Memory, monkeypatch: pytest.MonkeyPatch) -> None:

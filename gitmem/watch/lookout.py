@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 from gitmem import trees
 from gitmem.errors import GitmemError
 from gitmem.watch.bell import bell
+from gitmem.watch.way import between
 
 if TYPE_CHECKING:
     from gitmem.globs import Glob
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 
 LINGER = 5.0
 """Seconds for which a lookout goes on when nobody waits any more: somebody may come again."""
+
+MOST_STEPS = 64
+"""The commits that are looked at for what has changed; after more of them everybody is woken."""
 
 _Name: TypeAlias = tuple[str, str, bool]
 _lookouts: dict[_Name, Lookout] = {}
@@ -169,16 +173,23 @@ class Lookout:
             return None
 
     def _changes(self, before: Oid | None, after: Oid | None) -> set[KeyId] | None:
-        """The keys whose value or expiry differs between two heads; None if that cannot be said."""
+        """The keys whose value or expiry changed on the way from one head to another; None if that cannot be said.
+
+        On the way: somebody may have looked at a head in between, which was never seen here.
+        """
         if before is None or after is None:
             return None
         objects = self._repository.objects
+        changed: set[KeyId] = set()
         try:
-            roots = [objects.commit(oid).tree for oid in (before, after)]
-            areas = [trees.expires_root(objects, root) for root in roots]
-            return {*trees.changed(objects, *roots), *trees.changed(objects, *areas)}
+            steps = between(objects, before, after, limit=MOST_STEPS)
+            for step in steps or ():
+                roots = [objects.commit(oid).tree for oid in step]
+                areas = [trees.expires_root(objects, root) for root in roots]
+                changed.update(trees.changed(objects, *roots), trees.changed(objects, *areas))
         except Exception:  # whatever it is: whoever waits meets it too, and this thread is everybody's
             return None
+        return None if steps is None else changed
 
     def _forked(self) -> None:
         """In a child process: whoever still has a subscription may close it."""

@@ -42,3 +42,25 @@ def _backwards(objects: Objects, index: Index, since: Oid, head: Oid) -> Iterato
         parent = parents[0] if len(parents) == 1 else next(one for one in parents if index.is_ancestor(since, one))
         yield Step(parent, head)
         head = parent
+
+
+def between(objects: Objects, before: Oid, after: Oid, *, limit: int) -> list[Step] | None:
+    """Every step from a commit to its parent that may have been made between two heads; None if there are more than
+    `limit`, or if `before` is no ancestor of `after`.
+
+    Whoever compared the two heads alone would miss what was changed and changed back.
+    """
+    steps: list[Step] = []
+    seen, waiting = {before, after}, [after]
+    found = False
+    while waiting:
+        commit = waiting.pop()
+        for parent in objects.commit(commit).parents:
+            steps.append(Step(parent, commit))
+            found |= parent == before
+            if parent not in seen:
+                seen.add(parent)
+                waiting.append(parent)
+        if len(steps) > limit:
+            return None
+    return steps if found else None
