@@ -172,13 +172,13 @@ def test_nobody_s_text_leaves_its_line(monkeypatch: pytest.MonkeyPatch) -> None:
     key, hostile = "a\u202e", "x\u202e\x1b[31m"
     gitmem("handoff", "complete", key, hostile, "--agent", key)
     gitmem("fanout", "fail", "b", hostile, "--agent", key)
-    gitmem("shared", "open", "doc\u202e", json.dumps({hostile: 1}))
+    gitmem("shared", "open", "doc\u202e", json.dumps({hostile: 1}), "--agent", key)
     gitmem("shared", "contribute", "doc\u202e", "--agent", key)
     monkeypatch.setattr(output, "on_terminal", lambda: True)
     monkeypatch.setenv("COLUMNS", "200")
     for argv in (
         ("handoff", "receive", key), ("handoff", "receive", key, "--requires", key, "--timeout", "0"),
-        ("handoff", "status", "**"), ("fanout", "gather", "b"), ("fanout", "gather", "--as-completed", key, "b"),
+        ("handoff", "status", "**"), ("fanout", "gather", "b"), ("fanout", "gather", "--as-completed", key),
         ("fanout", "progress", key), ("shared", "wait", "doc\u202e"), ("shared", "status", "doc\u202e"),
         ("shared", "wait", "doc\u202e", "--contributor", hostile, "--timeout", "0"),
     ):  # fmt: skip

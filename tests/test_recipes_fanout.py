@@ -51,13 +51,15 @@ def test_three_workers_and_an_integrator_start_in_any_order(memory: Memory) -> N
 
 def test_a_second_round_starts_afresh(memory: Memory, work: FanOut) -> None:
     """Publishing takes the first round's results away in the same commit; a worker's key may look like a glob."""
-    odd = "fanout/workers/[*"
+    odd = "fanout/workers/[*"  # as a glob, it is malformed
     for key in (*WORKERS, odd):
         work.complete(key, 1)
     work.publish(SPEC, SERVICES, workers=[USER, odd, "fanout/workers/new"], message="again")
     assert work.progress([*WORKERS, odd]) == Progress(done=(PRODUCT, ORDER), failed=(), missing=(USER, odd))
     (last, *_) = memory.log()
     assert last.message == "again"
+    work.complete(odd, 2)
+    assert list(work.gather([odd])) == [odd]
     assert {change.key: change.operation for change in last.changes} == {
         SPEC: "created", USER: "deleted", odd: "deleted"
     }  # fmt: skip
@@ -179,6 +181,28 @@ def test_who_is_missing_in_the_end_is_named(memory: Memory, work: FanOut) -> Non
             look(WORKERS, timeout=0)
         assert (caught.value.missing, caught.value.revision) == ([PRODUCT, ORDER], memory.snapshot)
         assert "2 of 3" in str(caught.value)
+
+
+def test_a_timeout_is_for_all_looks_together(work: FanOut) -> None:
+    """A round that is begun again and again never has them all: each change alone would renew the time."""
+
+    def undo(progress: Progress) -> None:
+        work.publish(SPEC, SERVICES, workers=[USER]) if progress.done else work.complete(USER, 1)
+
+    with pytest.raises(WaitTimeoutError):
+        work.gather(WORKERS, timeout=0.05, on_progress=undo)
+
+
+def test_what_came_while_nobody_looked_is_seen_when_the_time_is_up(work: FanOut) -> None:
+    """Whoever listens may take longer than there is time."""
+    heard: list[Progress] = []
+
+    def listen(progress: Progress) -> None:
+        heard.append(progress)
+        for key in progress.missing:
+            work.complete(key, key)
+
+    assert len(work.gather(WORKERS, timeout=0, on_progress=listen)) == len(heard) + 1 == 3
 
 
 def test_nobody_to_wait_for_is_all(work: FanOut) -> None:

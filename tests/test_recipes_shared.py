@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -21,6 +22,8 @@ from gitmem import (
     WaitTimeoutError,
 )
 from gitmem.recipes import Shared
+from gitmem.recipes.shared import _Opening
+from tests.conftest import Git
 
 KEY, REPORT = "shared/project-state", "shared/project-report"
 STATE: dict[str, Any] = {"api_endpoints": [], "test_coverage": 0, "security_issues": [], "performance_metrics": {}}
@@ -161,11 +164,31 @@ def test_who_waits_for_contributors_gets_the_document_with_all_of_theirs(state: 
         assert sorted(waiting.result(timeout=30).value["api_endpoints"]) == sorted(AGENTS)
 
 
-def test_a_contribution_that_changes_nothing_wakes_who_waits(state: Callable[[str], Shared]) -> None:
+class Heard(Memory):
+    """A memory that tells of each look that somebody who waits has taken."""
+
+    looks = threading.Semaphore(0)
+
+    def wait_until(self, condition: Callable[[Any], Any], **options: Any) -> Any:
+        """As ever."""
+
+        def look(view: Any) -> Any:
+            found = condition(view)
+            self.looks.release()
+            return found
+
+        return super().wait_until(look, **options)
+
+
+def test_a_contribution_that_changes_nothing_wakes_who_waits(tmp_path: Path) -> None:
     """The document stays as it is: he watches the contributions too."""
-    with ThreadPoolExecutor(1) as pool:
-        waiting = pool.submit(state("planner").wait_for_contributors, ["tester"], timeout=60)
-        state("tester").contribute()
+    with Heard.open(tmp_path, agent="planner", durability="fast") as memory, ThreadPoolExecutor(1) as pool:
+        document = Shared(memory, KEY)
+        document.open(STATE)
+        waiting = pool.submit(document.wait_for_contributors, ["tester"], timeout=60)
+        for _ in range(2):  # before he asks to be woken, and after
+            assert memory.looks.acquire(timeout=30)
+        Shared(memory.bind(agent="tester"), KEY).contribute()
         assert waiting.result(timeout=30).version == 1
 
 
@@ -215,6 +238,17 @@ def test_a_document_that_was_opened_anew_is_compared_with_its_new_beginning(
         state("backend-dev").append("/login", at="/api_endpoints")
         state("tester").patch({"test_coverage": 0})
         assert waiting.result(timeout=30).value == {**STATE, "api_endpoints": ["/login"]}
+
+
+def test_a_history_that_was_rewritten_is_read_again(memory: Memory, state: Callable[[str], Shared], git: Git) -> None:
+    """Somebody moves the branch back, to a document that was opened with something else."""
+    back = memory.snapshot
+    memory.delete(KEY, namespace="coordination")
+    state("planner").open({**STATE, "test_coverage": 85})
+    opening, view = _Opening(KEY), memory.bind(namespace="coordination")
+    assert opening.value(view)["test_coverage"] == 85
+    git(memory.path / ".git", "update-ref", "refs/heads/main", back)
+    assert opening.value(view) == STATE
 
 
 def test_a_malformed_place_is_told_before_anybody_waits(memory: Memory) -> None:

@@ -38,10 +38,11 @@ class Progress(NamedTuple):
 
 
 class _Look(NamedTuple):
-    """The results that are there in one snapshot, by worker, and how far that is."""
+    """The results that are there in one snapshot, by worker; how far that is; the snapshot's revision."""
 
     results: dict[str, Entry]
     progress: Progress
+    snapshot: str
 
 
 class FanOut:
@@ -86,8 +87,7 @@ class FanOut:
 
     def progress(self, workers: Iterable[str]) -> Progress:
         """How far the workers are now, in one snapshot."""
-        wanted = each(workers)
-        return self._memory.wait_until(lambda view: _look(view, wanted), timeout=0, keys=_globs(wanted)).progress
+        return self._look(each(workers)).progress
 
     def gather(
         self,
@@ -121,36 +121,40 @@ class FanOut:
                     yield look.results[worker]
 
     def _looks(self, workers: tuple[str, ...], timeout: float | None) -> Iterator[_Look]:
-        """What is there now, then again whenever it is more or less than that, until nothing is missing."""
+        """What is there now, then again whenever it is more or less than that, until nothing is missing.
+
+        Whatever its consumer does between two looks counts too; when the time is up it looks once more.
+        """
         left = countdown(timeout)
-        seen: Progress | None = None
-        while seen is None or seen.missing:
+        look = self._look(workers)
+        yield look
+        while look.progress.missing:
+            seconds = left()
+            changed = partial(_changed, workers=workers, seen=look.progress)
             try:
-                look = self._memory.wait_until(
-                    partial(_changed, workers=workers, seen=seen),
-                    timeout=left(),
-                    keys=_globs(workers),
-                )
+                look = self._memory.wait_until(changed, timeout=seconds, keys=[escape(key) for key in workers])
             except WaitTimeoutError as error:
-                raise _too_late(error, seen) from None
-            seen = look.progress
+                raise _too_late(look.progress, error.revision) from None
             yield look
+            if seconds == 0 and look.progress.missing:
+                raise _too_late(look.progress, look.snapshot)
+
+    def _look(self, workers: tuple[str, ...]) -> _Look:
+        """What is there now."""
+        return self._memory.wait_until(partial(_seen, workers=workers), timeout=0, keys=())
 
 
-def _globs(keys: Iterable[str]) -> list[str]:
-    return [escape(key) for key in keys]
-
-
-def _look(view: View, workers: Iterable[str]) -> _Look:
+def _seen(view: View, workers: Iterable[str]) -> _Look:
     found = {worker: view.entry(worker, None) for worker in workers}
     there = {worker: entry for worker, entry in found.items() if entry is not None}
     failed = tuple(worker for worker, entry in there.items() if _failed(entry.value))
     done = tuple(worker for worker in there if worker not in failed)
-    return _Look(there, Progress(done, failed, tuple(worker for worker in found if worker not in there)))
+    missing = tuple(worker for worker in found if worker not in there)
+    return _Look(there, Progress(done, failed, missing), view.snapshot)
 
 
-def _changed(view: View, workers: Iterable[str], seen: Progress | None) -> _Look | None:
-    look = _look(view, workers)
+def _changed(view: View, workers: Iterable[str], seen: Progress) -> _Look | None:
+    look = _seen(view, workers)
     return look if look.progress != seen else None
 
 
@@ -179,13 +183,12 @@ def _as_text(reason: Any) -> str:
     return reason if isinstance(reason, str) else json.dumps(reason, ensure_ascii=False)
 
 
-def _too_late(error: WaitTimeoutError, seen: Progress | None) -> WaitTimeoutError:
+def _too_late(seen: Progress, revision: str) -> WaitTimeoutError:
     """The time-out, told with the workers that are missing."""
-    missing = [] if seen is None else list(seen.missing)
-    number = 0 if seen is None else len(seen.done) + len(missing)
+    missing = list(seen.missing)
     return WaitTimeoutError(
-        f"{len(missing)} of {number} workers did not come in time: {', '.join(missing)}",
+        f"{len(missing)} of {len(seen.done) + len(missing)} workers did not come in time: {', '.join(missing)}",
         hint="`gitmem fanout progress KEY…` tells how far they are; nothing is lost by gathering again",
         missing=missing,
-        revision=error.revision,
+        revision=revision,
     )
