@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gitmem.cli.output import note
-from gitmem.cli.progress import EVERY, Silence
+from gitmem.cli.progress import EVERY, PENDING, Silence
 from gitmem.errors import GitmemError
 from gitmem.workflow.outcome import Outcome, Progress
 
@@ -32,19 +32,18 @@ if TYPE_CHECKING:
 Ask = Callable[[str, Callable[[], bool]], None]
 
 _LOOK = 0.1  # seconds between two looks at whether a question is still one
-_PENDING = "pending"
 
 
 class Drive:
     """One run, from its start to its outcome."""
 
-    def __init__(self, make: Callable[[Callable[[Progress], None]], Runner], teller: Silence) -> None:
+    def __init__(self, make: Callable[[Callable[[Progress], None]], Runner]) -> None:
         """`make` gives the runner, told to whom it tells its progress."""
         self._news: SimpleQueue[Progress | None] = SimpleQueue()
         self._runner = make(self._news.put)
-        self._teller = teller
+        self._teller = Silence()
         self._end: list[Outcome | BaseException] = []
-        self._ended = False
+        self._begun = self._ended = False
         self._stops = 0
         self._gates: dict[str, str] = {}
         self._unasked: dict[str, None] = {}
@@ -54,12 +53,13 @@ class Drive:
         """What is driven."""
         return self._runner
 
-    def run(self, ask: Ask, gates: Container[str]) -> Outcome:
+    def run(self, teller: Silence, ask: Ask, gates: Container[str]) -> Outcome:
         """The outcome; what the runner raises is raised here.
 
         `ask(gate, is_open)` puts the question at one of these gates (their names); it has to come back soon once
         `is_open()` says no. It is called again whenever the gate is asked anew.
         """
+        self._teller = teller
         thread = Thread(target=self._work, name="gitmem run")
         with _signals(), self._teller.telling():
             thread.start()
@@ -112,18 +112,21 @@ class Drive:
             self._ended = True
             return
         if news.kind == "gate":
-            if news.state == _PENDING and self._gates.get(news.name) != _PENDING:
+            if news.state == PENDING and self._gates.get(news.name) != PENDING:
                 self._unasked[news.name] = None
-            elif news.state != _PENDING:
+            elif news.state != PENDING:
                 self._unasked.pop(news.name, None)
             self._gates[news.name] = news.state
+        if not self._begun:
+            self._begun = True
+            self._teller.begin(self._runner.session or "")
         self._teller.told(news)
 
     def _is_open(self, name: str) -> bool:
         """Whether it still makes sense to ask; takes what was told meanwhile."""
         while not self._news.empty():
             self._take(self._news.get())
-        return self._gates.get(name) == _PENDING and not self._ended and not self._stops
+        return self._gates.get(name) == PENDING and not self._ended and not self._stops
 
     def _stop(self) -> None:
         self._stops += 1

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -20,11 +20,13 @@ from gitmem.workflow.states import DONE, FAILED, STOPPED, WAITING, WORKING
 EVERY = 0.25
 """Seconds after which the table's times are drawn anew."""
 
+PENDING = "pending"
+
 _COLOURS = {
-    DONE: "green", FAILED: "red", STOPPED: "red", WORKING: "cyan", "pending": "yellow", "rejected": "red",
+    DONE: "green", FAILED: "red", STOPPED: "red", WORKING: "cyan", PENDING: "yellow", "rejected": "red",
     "approved": "green", "complete": "green",
 }  # fmt: skip
-_URGENT = {"pending": 0, WORKING: 1, FAILED: 2, "rejected": 2, STOPPED: 3, WAITING: 4}  # the rest comes last
+_URGENT = {PENDING: 0, WORKING: 1, FAILED: 2, "rejected": 2, STOPPED: 3, WAITING: 4}  # the rest comes last
 _FRAME = 3  # lines of a terminal that are no rows: titles, what was left out, the cursor's
 
 
@@ -74,6 +76,9 @@ class Silence:
         """While this lasts, the terminal belongs to somebody else; what is told meanwhile is told afterwards."""
         yield
 
+    def begin(self, session: str) -> None:
+        """The run has begun, as this session."""
+
     def told(self, progress: Progress) -> None:
         """A task or a gate stands somewhere else now."""
 
@@ -84,9 +89,15 @@ class Silence:
 class Lines(Silence):
     """A line for each change, with the seconds since the run began."""
 
-    def __init__(self) -> None:
+    def __init__(self, ways: Mapping[str, str]) -> None:
+        """`ways` says how a person decides at a gate (its name): where one can."""
         self._board = Board()
+        self._ways = ways
         self._held: list[Progress] | None = None
+
+    def begin(self, session: str) -> None:
+        """Print the session, by which everything else about the run is found."""
+        write(f"run {line(session)}")
 
     @contextmanager
     def aside(self) -> Iterator[None]:
@@ -109,7 +120,8 @@ class Lines(Silence):
         if news and (before is None or before.progress.state != progress.state):
             seconds = time.monotonic() - self._board.began
             name = f"gate {progress.name}" if progress.kind == "gate" else progress.name
-            write(f"{seconds:7.1f} s  {line(name)}: {line(news)}")
+            way = self._ways.get(progress.name, "") if progress.state == PENDING else ""
+            write(f"{seconds:7.1f} s  {line(name)}: {line(news)}{': ' + line(way) if way else ''}")
 
 
 def sentence(progress: Progress, row: Row, *, first: bool) -> str:
@@ -131,9 +143,15 @@ def sentence(progress: Progress, row: Row, *, first: bool) -> str:
 class LiveTable(Silence):
     """A table of all tasks and gates."""
 
-    def __init__(self) -> None:
+    def __init__(self, ways: Mapping[str, str]) -> None:
+        """`ways` as for `Lines`."""
         self._board = Board()
+        self._ways = ways
         self._live: Any = None
+
+    def begin(self, session: str) -> None:
+        """Print the session above the table."""
+        write(f"run {line(session)}")
 
     @contextmanager
     def telling(self) -> Iterator[None]:
@@ -176,17 +194,17 @@ class LiveTable(Silence):
             return
         from rich.text import Text
 
-        drawn = "\n".join(drawing(self._board, shutil.get_terminal_size().lines))
+        drawn = "\n".join(drawing(self._board, self._ways, shutil.get_terminal_size().lines))
         self._live.update(Text.from_ansi(drawn, no_wrap=True, overflow="crop"), refresh=True)
 
 
-def drawing(board: Board, height: int) -> list[str]:
+def drawing(board: Board, ways: Mapping[str, str], height: int) -> list[str]:
     """The lines of the table, no more than fit."""
     rows, room = list(board.rows.values()), max(1, height - _FRAME)
     if len(rows) > room:
         urgent = sorted(range(len(rows)), key=lambda at: (_URGENT.get(rows[at].progress.state, 9), at))
         rows = [rows[at] for at in sorted(urgent[:room])]
-    cells = [["TASK", "AGENT", "STATE", "TIME", "WAITING FOR"], *(_cells(row) for row in rows)]
+    cells = [["TASK", "AGENT", "STATE", "TIME", "WAITING FOR"], *(_cells(row, ways) for row in rows)]
     colours = ["bright_black", *(_COLOURS.get(row.progress.state) for row in rows)]
     made = [paint(text, colour) for text, colour in zip(table(cells), colours, strict=True)]
     left_out = len(board.rows) - len(rows)
@@ -194,13 +212,13 @@ def drawing(board: Board, height: int) -> list[str]:
     return [*made, f"{seconds_text(time.monotonic() - board.began)}: {board.counts()}{more}"]
 
 
-def _cells(row: Row) -> list[str]:
+def _cells(row: Row, ways: Mapping[str, str]) -> list[str]:
     one = row.progress
     name = f"gate {one.name}" if one.kind == "gate" else one.name
     state = f"{one.state} ({one.attempt})" if one.attempt > 1 else one.state
     timed = one.state == WORKING or row.until is not None
     took = seconds_text((row.until or time.monotonic()) - row.since) if timed else ""
-    who = f"by {one.by}" if one.by else ""
+    who = f"by {one.by}" if one.by else ways.get(one.name, "") if one.state == PENDING else ""
     return [name, one.agent, state, took, "; ".join(filter(None, (", ".join(one.waiting_for), who, one.reason)))]
 
 

@@ -18,9 +18,10 @@ from gitmem.cli.command import Place, verb
 from gitmem.cli.failures import INTERRUPTED, Misused
 from gitmem.cli.opening import reading, writing
 from gitmem.cli.output import colourful, counted, hint, line, note, paint, shown, write, write_json, write_table
-from gitmem.errors import InvalidPlanError, typed
+from gitmem.errors import InvalidPlanError, UnknownRevisionError, typed
 
 if TYPE_CHECKING:
+    from gitmem.memory import Memory
     from gitmem.cli.progress import Silence
     from gitmem.workflow.outcome import Outcome, Progress
     from gitmem.workflow.parts import Plan, Task
@@ -163,23 +164,36 @@ def _resume(place: Place, as_json: bool, asked: dict[str, Any], plan: str | None
     return _drive(memory, make, as_json)
 
 
-def _drive(memory: Any, make: Callable[[Callable[[Progress], None]], Runner], as_json: bool) -> int:
+def _drive(memory: Memory, make: Callable[[Callable[[Progress], None]], Runner], as_json: bool) -> int:
     from gitmem.cli.driving import Drive, asker
     from gitmem.cli.review import is_asked_here
 
-    drive = Drive(make, _teller(as_json))
+    drive = Drive(make)
     plan = drive.runner.plan
-    asked_here = not as_json and is_asked_here()
-    mine = {gate.name: gate.key for gate in plan.gates if asked_here and plan.may_decide(gate, memory.agent)}
-    outcome = drive.run(asker(memory, mine, plan.namespace), mine)
+    mine = [gate for gate in plan.gates if plan.may_decide(gate, memory.agent)]
+    asked_here = {gate.name: gate.key for gate in mine} if not as_json and is_asked_here() else {}
+    ways = {gate.name: _way(plan, gate.name) for gate in mine}
+    outcome = drive.run(_teller(as_json, ways), asker(memory, asked_here, plan.namespace), asked_here)
     write_json(outcome.to_json()) if as_json else _tell_outcome(plan, outcome)
     return EXIT_CODES[outcome.verdict]
 
 
-def _teller(as_json: bool) -> Silence:
+def _way(plan: Plan, gate: str) -> str:
+    """How a person decides at a gate."""
+    return f"gitmem gate review {typed(gate)}{_space(plan)}"
+
+
+def _space(plan: Plan) -> str:
+    """The option that names the plan's namespace, where gates are not looked for anyway."""
+    from gitmem.recipes.ground import COORDINATION
+
+    return "" if plan.namespace == COORDINATION else f" -n {typed(plan.namespace)}"
+
+
+def _teller(as_json: bool, ways: dict[str, str]) -> Silence:
     from gitmem.cli.progress import Lines, LiveTable, Silence
 
-    return Silence() if as_json else LiveTable() if colourful() else Lines()
+    return Silence() if as_json else LiveTable(ways) if colourful() else Lines(ways)
 
 
 def _tell_outcome(plan: Plan, outcome: Outcome) -> None:
@@ -196,10 +210,11 @@ def _tell_outcome(plan: Plan, outcome: Outcome) -> None:
     word = {"rejected": "was stopped at a gate", "timed out": "timed out", "interrupted": "was interrupted"}
     ended = word.get(outcome.verdict, "failed")
     write(paint(f"{name} {ended} ({session}){': ' + told if told else ''}{more}", "red"))
-    for one in bad[:1]:
-        if one.attempt:
-            hint(f"`gitmem run --logs {typed(outcome.session)} {typed(one.name)}` shows what it printed")
-    hint(f"`gitmem run --resume {typed(outcome.session)}` goes on; what is done stays done")
+    for one in [one for one in bad if one.attempt][:1]:
+        hint(f"`gitmem run --logs {typed(outcome.session)} {typed(one.name)}` shows what it printed")
+    refused = [gate.name for gate in outcome.gates if gate.state == "rejected"]
+    first = f"`gitmem gate resubmit {typed(refused[0])}{_space(plan)}`, then " if refused else ""
+    hint(f"{first}`gitmem run --resume {typed(outcome.session)}` goes on; what is done stays done")
 
 
 # --- about a run
@@ -228,8 +243,10 @@ def _logs(place: Place, as_json: bool, session: str, task: str | None) -> None:
     memory = reading(place)
     if task is None:
         plan, _ = plan_of(memory, session)
-        found = {one.name: str(logs.log_path(memory, session, one.name)) for one in plan.tasks}
-        write_json(found) if as_json else write_table(sorted(found.items()), ["cyan"])
+        found = {one.name: path for one in plan.tasks if (path := _log_path(memory, session, one.name))}
+        write_json(found) if as_json else write_table(list(found.items()), ["cyan"])
+        if not found:
+            hint("no task was started on this machine: logs stay where a run was")
         return
     printed = logs.read(memory, session, task)
     text = printed.decode(errors="replace")
@@ -237,3 +254,13 @@ def _logs(place: Place, as_json: bool, session: str, task: str | None) -> None:
         write_json({"session": session, "task": task, "log": text})
     else:
         click.echo(shown(text), nl=False, color=True)
+
+
+def _log_path(memory: Memory, session: str, task: str) -> str:
+    """Where a log lies; "" for a task that was not started here."""
+    from gitmem.workflow.logs import log_path
+
+    try:
+        return str(log_path(memory, session, task))
+    except UnknownRevisionError:
+        return ""
