@@ -61,6 +61,17 @@ def desk(folder: Path, *, grace: float = 30.0, holds: list[int] | None = None) -
         made.keeper.close()
 
 
+def sleeper(ready: Path) -> str:
+    """A program, not yet the shell's copy of itself with its traps, that says it is there and stays."""
+    return f"sh -c 'echo > {ready}; exec sleep 1000'"
+
+
+def script(path: Path, text: str) -> Path:
+    path.write_text(f"#!/bin/sh\n{text}\n", "utf-8")
+    path.chmod(0o700)
+    return path
+
+
 def test_an_agent_works_where_it_should_with_what_it_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Folder, the environment of whoever started the run and what the run adds, no stdin, both outputs in the log."""
     monkeypatch.setenv("INHERITED", "yes")
@@ -91,11 +102,9 @@ def test_a_program_that_cannot_be_started_is_told_with_its_name(tmp_path: Path) 
 
 def test_a_program_may_have_a_name_like_a_variable(tmp_path: Path) -> None:
     """`env` takes a word with = for a variable."""
-    script = tmp_path / "a=b"
-    script.write_text('#!/bin/sh\necho "$1"\n', "utf-8")
-    script.chmod(0o700)
+    odd = script(tmp_path / "a=b", 'echo "$1"')
     with desk(tmp_path) as one:
-        assert one.run(str(script), "c=d") == (0, "c=d\n")
+        assert one.run(str(odd), "c=d") == (0, "c=d\n")
 
 
 def test_a_log_is_continued(tmp_path: Path) -> None:
@@ -135,7 +144,7 @@ def test_who_is_stopped_ends(tmp_path: Path) -> None:
     """A polite agent may tidy up, and takes its whole group with it."""
     with desk(tmp_path) as one:
         with word(tmp_path / "ready") as ready:
-            one.sh("one", f'trap "echo tidy; exit 3" TERM; (sleep 1000) & echo > {ready}; wait')
+            one.sh("one", f'trap "echo tidy; exit 3" TERM; {sleeper(ready)} & wait')
         one.started()
         one.keeper.stop("one")
         assert one.answer() == Ended("one", 3)
@@ -185,8 +194,8 @@ def test_closing_ends_also_those_who_left_their_group(tmp_path: Path) -> None:
     """A daemon that an agent began is nobody's child but the keeper's."""
     with desk(tmp_path) as one:
         with word(tmp_path / "ready") as ready:
-            tidy = 'trap "echo tidy; exit" TERM;'
-            one.sh("one", f"setsid sh -c '{tidy} sleep 1000 & echo > {ready}; wait' & sleep 1000")
+            stray = script(tmp_path / "stray", f'trap "echo tidy; exit" TERM; {sleeper(ready)} & wait')
+            one.sh("one", f"setsid {stray} & sleep 1000")
         one.started()
         one.keeper.stop("one")
         assert one.answer() == Ended("one", -15)
@@ -201,8 +210,8 @@ def test_a_stray_that_does_not_want_to_end_is_killed(tmp_path: Path) -> None:
     """What left its group and ignores SIGTERM, and begins new processes while it is hunted."""
     with desk(tmp_path, grace=0.1) as one:
         with word(tmp_path / "ready") as ready:
-            stray = f'trap "" TERM; echo > {ready}; while true; do sleep 0.01; setsid sleep 1000 & done'
-            one.sh("one", f"setsid sh -c '{stray}' & sleep 1000")
+            hydra = f'trap "" TERM; echo > {ready}; for _ in $(seq 300); do sleep 0.01; setsid sleep 1000 & done; wait'
+            one.sh("one", f"setsid {script(tmp_path / 'hydra', hydra)} & sleep 1000")
         one.started()
         one.keeper.close()
         assert marked(one.marker) == []
