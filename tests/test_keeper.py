@@ -100,6 +100,13 @@ def test_a_program_that_cannot_be_started_is_told_with_its_name(tmp_path: Path) 
         assert one.run("true")[0] == 0
 
 
+def test_a_prompt_in_any_script_reaches_the_agent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the locale of whoever started the run."""
+    monkeypatch.setenv("LC_ALL", "en_US.ISO-8859-1")
+    with desk(tmp_path) as one:
+        assert one.run("printf", "%s", "Prüfe 提案 🐍") == (0, "Prüfe 提案 🐍")
+
+
 def test_a_program_may_have_a_name_like_a_variable(tmp_path: Path) -> None:
     """`env` takes a word with = for a variable."""
     odd = script(tmp_path / "a=b", 'echo "$1"')

@@ -142,7 +142,7 @@ class Keeper:
 
 
 def _start(grace: float, holds: Sequence[int]) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-I", "-S", str(PROGRAM), str(grace), *map(str, holds)]
+    command = [sys.executable, "-I", "-S", "-X", "utf8", str(PROGRAM), str(grace), *map(str, holds)]
     try:
         return subprocess.Popen(
             command,
