@@ -13,6 +13,7 @@ import pytest
 
 from tests.teams import PLANS, TINY, Team, install, parsed
 
+DYING = "import os, unittest\nclass Dying(unittest.TestCase):\n    def test_it(self): os._exit(3)\n"
 NAMES = sorted(path.parent.name for path in PLANS.glob("*/plan.toml"))
 
 
@@ -83,11 +84,11 @@ def test_a_wrong_figure_is_found(tiny: str, agents: Callable[[str], ModuleType])
         trial.or_exit()
 
 
-def test_tests_that_cannot_begin_have_failed(agents: Callable[[str], ModuleType]) -> None:
-    """A file with a slip in it runs no test; that is no success."""
-    for text in ("import unittest, no_such_module\n", "import unittest\n"):
-        with pytest.raises(SystemExit):
-            agents("trials").run({"test_nothing.py": text}).or_exit()
+@pytest.mark.parametrize("text", [DYING, "import unittest, no_such_module\n", ""], ids=["dying", "slip", "empty"])
+def test_tests_that_did_not_end_well_have_failed(text: str, agents: Callable[[str], ModuleType]) -> None:
+    """A process that dies in a test, a file with a slip in it, one without tests: none is a success."""
+    with pytest.raises(SystemExit):
+        agents("trials").run({"test_nothing.py": text}).or_exit()
 
 
 def test_lines_that_do_not_run_are_missing(tmp_path: Path, agents: Callable[[str], ModuleType]) -> None:
