@@ -58,8 +58,7 @@ def test_a_second_round_starts_afresh(memory: Memory, work: FanOut) -> None:
     assert work.progress([*WORKERS, odd]) == Progress(done=(PRODUCT, ORDER), failed=(), missing=(USER, odd))
     (last, *_) = memory.log()
     assert last.message == "again"
-    work.complete(odd, 2)
-    assert list(work.gather([odd])) == [odd]
+    assert list(work.gather([odd], on_progress=lambda progress: progress.done or work.complete(odd, 2))) == [odd]
     assert {change.key: change.operation for change in last.changes} == {
         SPEC: "created", USER: "deleted", odd: "deleted"
     }  # fmt: skip
