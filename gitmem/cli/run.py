@@ -21,8 +21,8 @@ from gitmem.cli.output import colourful, counted, hint, line, note, paint, shown
 from gitmem.errors import InvalidPlanError, UnknownRevisionError, typed
 
 if TYPE_CHECKING:
-    from gitmem.memory import Memory
     from gitmem.cli.progress import Silence
+    from gitmem.memory import Memory
     from gitmem.workflow.outcome import Outcome, Progress
     from gitmem.workflow.parts import Plan, Task
     from gitmem.workflow.runner import Runner
