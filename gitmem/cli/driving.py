@@ -96,9 +96,10 @@ class Drive:
         try:
             self._take(self._news.get(timeout=EVERY))
         except Empty:
-            self._teller.pass_time()
+            pass
         while not self._news.empty():
             self._take(self._news.get())
+        self._teller.pass_time()
         while self._unasked and not self._ended and not self._stops:
             name = next(iter(self._unasked))
             del self._unasked[name]

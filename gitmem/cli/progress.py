@@ -83,7 +83,7 @@ class Silence:
         """A task or a gate stands somewhere else now."""
 
     def pass_time(self) -> None:
-        """Nothing has happened for a while."""
+        """All that has happened so far is told; some time has passed."""
 
 
 class Lines(Silence):
@@ -181,12 +181,11 @@ class LiveTable(Silence):
             self._draw()
 
     def told(self, progress: Progress) -> None:
-        """Draw it, unless the terminal is somebody else's."""
+        """It is drawn with the next `pass_time`."""
         self._board.take(progress)
-        self._draw()
 
     def pass_time(self) -> None:
-        """Draw the times anew."""
+        """Draw it all anew, unless the terminal is somebody else's."""
         self._draw()
 
     def _draw(self) -> None:

@@ -1,10 +1,12 @@
 """Plans of agents: read, judged, drawn and run.
 
     parts      what a plan is made of: frozen values, and their JSON
-    plan       TOML text -> a plan, or every problem in it
+    order      who comes before whom, and who waits in a circle
+    plan       TOML text -> a plan, or every problem in it: `reading` by forms, the `forms` of a plan, the `problems`
+               of parts that do not fit together
     states     the states of a task
     ready      what may start, what never can, what was promised and is not there: pure decisions
-    graph      a plan as a picture
+    graph      a plan as a picture: `links` says what leads to what, `placing` where it lies
     outcome    what a run tells while it goes on, and how it ended
     facts      the keys of a plan as they stand, and which of them are of this run
     record     what a run writes to memory
