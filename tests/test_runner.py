@@ -328,6 +328,29 @@ def test_what_expires_holds_a_task_back_again(tmp_path, clock) -> None:
             assert going.end().verdict == "done"
 
 
+def test_what_expires_at_the_last_moment_holds_a_task_back(tmp_path, clock, monkeypatch) -> None:
+    """An expiry that came without a new value, and passes without a commit: nothing tells of it but the refusal."""
+    real, calls = Record.working, []
+
+    def late(self, task, attempt, because) -> None:
+        calls.append(task.name)
+        if len(calls) == 1:
+            clock.advance(11)
+        real(self, task, attempt, because)
+
+    monkeypatch.setattr(Record, "working", late)
+    waiting = plan(task("one", "", ["lease", "go"]), given=("lease", "go"))
+    with Memory.open(tmp_path / "memory", durability="fast", clock=clock) as memory:
+        memory.store("lease", 1, namespace=SPACE)
+        with running(memory, waiting, tmp_path) as going:
+            going.watcher.until("one", "waiting")
+            memory.store("lease", 1, ttl=10, namespace=SPACE)
+            memory.store("go", 1, namespace=SPACE)
+            assert going.watcher.until("one", "waiting", 3).waiting_for == ("lease",)
+            memory.store("lease", 2, namespace=SPACE)
+            assert going.end().verdict == "done"
+
+
 def test_the_memory_says_for_what_a_task_waits_now(memory, tmp_path) -> None:
     """Who looks from outside sees the key that is still missing, not the one that was missing first."""
     waiting = plan(task("one", "", ["a", "b"]), given=("a", "b"))
