@@ -8,8 +8,8 @@ waits in a circle, and `circles` names every wait that is part of one. A key of 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Set
-from functools import lru_cache
+from collections.abc import Iterable, Iterator, Set
+from functools import cached_property, lru_cache
 from typing import NamedTuple
 
 from gitmem.workflow.parts import HUMAN, Plan, PlannedGate, Task, status_key
@@ -35,6 +35,19 @@ class Order:
         for task in plan.tasks:
             for key in task.writes:
                 self._origins.setdefault(key, []).append(task.name)
+        self._at = {task.name: at for at, task in enumerate(plan.tasks)}
+        self._behind: dict[str, set[str]] = {name: set() for name in self._at}
+        for task in plan.tasks:
+            for name in self._before(task):
+                self._behind[name].add(task.name)
+
+    def _before(self, task: Task) -> set[str]:
+        """The tasks from which anything may come that a task waits for."""
+        keys = {*(want.key for want in task.waits.wants), *task.gates}
+        gates = [self._gates[key] for key in keys if key in self._gates]
+        keys.update(key for gate in gates for key in gate.shows)
+        deciders = {name for gate in gates for name in gate.deciders if name in self._tasks}
+        return {name for key in keys for name in self.origins(key)} | deciders
 
     def origins(self, key: str) -> list[str]:
         """The tasks that store or change a key, in the plan's order."""
@@ -59,12 +72,23 @@ class Order:
         """
         found: list[list[str]] = []
         done: set[str] = set()
-        rest = list(self.plan.tasks)
-        while now := self._able(rest, done, patient=True) or self._able(rest, done, patient=False):
+        rest = {task.name: task for task in self.plan.tasks}
+        near = list(rest.values())
+        while now := self._able(near, done, patient=True) or self._able(rest.values(), done, patient=False):
             found.append(now)
             done.update(now)
-            rest = [task for task in rest if task.name not in done]
+            for name in now:
+                del rest[name]
+            behind = {name for one in now for name in self._behind[one]}
+            near = [rest[name] for name in sorted(behind & rest.keys(), key=self._at.__getitem__)]
         return found
+
+    @cached_property
+    def forwards(self) -> list[Task]:
+        """The tasks, stage by stage; those in no stage come last."""
+        staged = [name for stage in self.stages() for name in stage]
+        rank = {name: at for at, name in enumerate(staged)}
+        return sorted(self.plan.tasks, key=lambda task: rank.get(task.name, len(rank)))
 
     def circles(self) -> list[list[Wait]]:
         """Waits that go round; of several ways through one wait the shortest."""
@@ -79,7 +103,7 @@ class Order:
                 told.update(found[-1])
         return found
 
-    def _able(self, tasks: list[Task], done: Set[str], *, patient: bool) -> list[str]:
+    def _able(self, tasks: Iterable[Task], done: Set[str], *, patient: bool) -> list[str]:
         return [task.name for task in tasks if not (self._missing(task, done) or (patient and self._asks(task, done)))]
 
     def _asks(self, task: Task, done: Set[str]) -> bool:

@@ -53,12 +53,16 @@ def stopped(plan: Plan, snapshot: Snapshot, states: Mapping[str, str]) -> dict[s
     `snapshot` has to be at least as new as `states`: what a task stored that is called done has to be in it.
     """
     look = _Look(plan, snapshot)
-    rest = _waiting(plan, states)
     alive = {task.name for task in plan.tasks if states.get(task.name) == WORKING}
-    while able := [task for task in rest if next(_hopeless(look, task, alive), None) is None]:
-        alive.update(task.name for task in able)
-        rest = [task for task in rest if task.name not in alive]
-    return {task.name: _reason(look, next(_hopeless(look, task, alive)), states) for task in rest}
+    rest = [task for task in look.ways.forwards if states.get(task.name, WAITING) == WAITING]
+    before = -1
+    while len(alive) > before:  # on the way forwards nearly all are found at once
+        before = len(alive)
+        for task in rest:
+            if task.name not in alive and next(_hopeless(look, task, alive), None) is None:
+                alive.add(task.name)
+    lost = [task for task in _waiting(plan, states) if task.name not in alive]
+    return {task.name: _reason(look, next(_hopeless(look, task, alive)), states) for task in lost}
 
 
 def broken_promises(task: Task, before: Snapshot, after: Snapshot) -> list[str]:
