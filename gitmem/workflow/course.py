@@ -108,13 +108,14 @@ class Course:
             return None
 
     def _patience(self) -> float | None:
-        now = time.monotonic()
-        instants = [turn.deadline for turn in self._turns.values() if turn.deadline is not None]
-        instants += [] if self._deadline is None or self._ending else [self._deadline]
-        seconds = [instant - now for instant in instants]
-        seconds += [] if (expiry := self._facts.seconds()) is None else [expiry]
-        seconds += [self._told + TELL - now] if self._untold() and not self._ending else []
-        return max(0.0, min(seconds)) if seconds else None
+        """The seconds until something is to be done that nobody tells of; None if there is no such thing."""
+        instants = [turn.deadline for turn in self._turns.values()]
+        if not self._ending:
+            expiry = self._facts.seconds()
+            instants += [self._deadline, None if expiry is None else time.monotonic() + expiry]
+            instants += [self._told + TELL] if self._untold() else []
+        awaited = [instant for instant in instants if instant is not None]
+        return max(0.0, min(awaited) - time.monotonic()) if awaited else None
 
     def _take(self, news: object) -> None:
         if news == STOP:

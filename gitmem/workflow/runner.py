@@ -90,7 +90,7 @@ class Runner:
             keeper = stack.enter_context(Keeper(self._queue.put, grace=self._grace, holds=[held]))
             facts = Facts(record.memory, self._plan, record.origin)
             turns = self._turns(record, facts)
-            keys = [escape(key) for key in keys_of(self._plan)] or ["!"]
+            keys = [escape(key) for key in keys_of(self._plan)] or ["none"]
             stack.enter_context(record.memory.when_changed(lambda: self._queue.put(course.CHANGED), keys=keys))
             return Course(
                 record,
