@@ -156,6 +156,13 @@ class Team:
         """The state of each task of a plan."""
         return {task.name: self.memory.retrieve(f"swarm/{task.name}/status")["state"] for task in parsed(plan).tasks}
 
+    def written(self) -> dict[str, set[str]]:
+        """Agent -> the keys that it wrote in the last run."""
+        found: dict[str, set[str]] = {}
+        for commit in self.memory.log(session=self.session(), namespace="coordination"):
+            found.setdefault(commit.agent, set()).update(change.key for change in commit.changes)
+        return found
+
     def approve_plainly(self) -> None:
         """As somebody who only knows `store` approves the docs refactor."""
         self.memory.wait_for(APPROVED, until="state == 'pending'", timeout=60)

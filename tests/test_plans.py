@@ -26,6 +26,7 @@ def test_a_plan_keeps_its_promises(name: str, team: Team) -> None:
         assert set(team.states(name).values()) == {"done"}
         CHECKS[name](team.memory, package)
         gitmem("run", "--verify", team.session())
+        assert _by_tasks(team.written(), name) == {task.name: set(task.writes) for task in parsed(name).tasks}
 
 
 def test_the_same_with_coding_agents(team: Team) -> None:
@@ -67,3 +68,13 @@ def test_a_package_that_is_not_there(team: Team) -> None:
     assert states.pop("architect") == "failed"
     assert set(states.values()) == {"stopped"}
     assert "no package" in gitmem("run", "--logs", team.session(), "architect")
+
+
+def _by_tasks(written: dict[str, set[str]], name: str) -> dict[str, set[str]]:
+    """What each task wrote, but for gates and for the pages that a deployment makes."""
+    plan = parsed(name)
+    apart = {gate.key for gate in plan.gates}
+    return {
+        task.name: {key for key in written.get(task.name, set()) - apart if not key.startswith("reference/")}
+        for task in plan.tasks
+    }
