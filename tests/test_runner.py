@@ -351,16 +351,28 @@ def test_what_expires_at_the_last_moment_holds_a_task_back(tmp_path, clock, monk
             assert going.end().verdict == "done"
 
 
+def test_what_expires_stops_who_can_never_have_it_again(memory, tmp_path) -> None:
+    """Nobody tells of an expiry: the run wakes by itself, and ends instead of waiting for ever."""
+    go = tmp_path / "go"
+    tasks = (task("one", f"hear {go}", stores=["k"]), task("two", "", ["k", "never"]))
+    with gate_pipe(go), running(memory, plan(*tasks, given=("never",)), tmp_path) as going:
+        going.watcher.until("one", "working")
+        memory.store("k", 1, ttl=3, namespace=SPACE)
+        go.write_text("go", "utf-8")
+        assert ends(going.end())["two"] == "stopped"
+
+
 def test_the_memory_says_for_what_a_task_waits_now(memory, tmp_path) -> None:
     """Who looks from outside sees the key that is still missing, not the one that was missing first."""
-    waiting = plan(task("one", "", ["a", "b"]), given=("a", "b"))
+    waiting = plan(task("one", "", ["a", "b", "c"]), given=("a", "b", "c"))
     with running(memory, waiting, tmp_path) as going:
         going.watcher.until("one", "waiting")
-        assert status(memory, "one") == {"state": "blocked", "waiting_for": "a"}
-        memory.store("a", 1, namespace=SPACE)
-        blocked = {"state": "blocked", "waiting_for": "b"}
-        memory.wait_for("swarm/one/status", until=lambda one: one.value == blocked, timeout=60, namespace=SPACE)
-        memory.store("b", 1, namespace=SPACE)
+        for key, following in (("a", "b"), ("b", "c")):
+            assert status(memory, "one") == {"state": "blocked", "waiting_for": key}
+            memory.store(key, 1, namespace=SPACE)
+            met = f"waiting_for == '{following}'"
+            memory.wait_for("swarm/one/status", until=met, timeout=60, namespace=SPACE)
+        memory.store("c", 1, namespace=SPACE)
         going.end()
 
 

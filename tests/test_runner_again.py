@@ -156,6 +156,22 @@ def test_a_ctrl_c_that_nobody_handles_counts_as_stop(memory, tmp_path) -> None:
     assert verify(memory, outcome.session) == []
 
 
+def test_who_finishes_at_a_ctrl_c_that_nobody_handles_has_finished(memory, tmp_path) -> None:
+    """Wherever it struck, what ended well is recorded before the run ends."""
+    ready, go = tmp_path / "ready", tmp_path / "go"
+    os.mkfifo(ready)
+
+    def interrupt(progress) -> None:
+        if progress.state == "working":
+            ready.read_text("utf-8")
+            os.kill(os.getpid(), signal.SIGINT)
+
+    polite = plan(task("one", f"polite k 1; word {ready}; hear {go}", stores=["k"]))
+    with gate_pipe(go):
+        outcome = Runner(memory, polite, tmp_path, on_event=interrupt).run()
+    assert (outcome.phase, ends(outcome)) == ("done", {"one": "done"})
+
+
 def test_a_run_whose_time_is_up_ends(memory, tmp_path) -> None:
     """The time of the whole run; it may be resumed."""
     with gate_pipe(tmp_path / "go"):

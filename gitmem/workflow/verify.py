@@ -3,9 +3,10 @@
 Knows git's history alone; trusts no clock, no log, no phase, and the plan only as the run's first commit has it.
 Proved is, for every commit that says of itself that the run starts a task: the commit before it holds each key and gate
 that the task waits for, in a version that the run itself brought about, a gate decided by one of its deciders; the task
-wrote nothing earlier; and where the task is called done, its promises are there. Not proved is who made a commit,
-nor whose work a key is: whoever may write can sign as anybody, as `gitmem-run` too. A start that somebody forged is judged like any other, so it can make a run
-look worse; but a start that nobody committed, and after which the task wrote nothing, leaves no trace to be found.
+wrote nothing earlier; and where the task is called done, its promises are there.
+Not proved is who made a commit, nor whose work a key is: whoever may write can sign as anybody, as `gitmem-run` too. A
+start that somebody forged is judged like any other, so it can make a run look worse; but a start that nobody committed,
+and after which the task wrote nothing, leaves no trace to be found.
 Law: nothing is left out in favour of the run: each start counts, of each attempt.
 """
 
