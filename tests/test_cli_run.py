@@ -134,6 +134,7 @@ def test_every_problem_of_a_plan_has_its_line_and_nothing_is_started() -> None:
         (["--logs", "s"], 3, "there is no run 's'"),
         (["--logs", "s", "t"], 3, "no log"),
         (["plan.toml", "--jobs", "0"], 2, "jobs"),
+        (["plan.toml", "-n", "team"], 2, "the plan lies in the namespace coordination"),
     ],
 )
 def test_what_makes_no_sense_is_told(argv: list[str], code: int, told: str, memory: Memory) -> None:
@@ -196,6 +197,19 @@ def test_a_failure_is_told_with_what_helps_and_the_run_goes_on_where_it_ended() 
     assert "first: working" not in more.stdout
     assert "third: done" in more.stdout
     assert Path("ran").read_text() == "x\n"
+
+
+def test_a_run_that_proves_nothing_is_told(memory: Memory) -> None:
+    """Somebody began before what he waits for was there: the history says so, and so does the exit code."""
+    session = session_in(gitmem("run", plan(*TWO)).stdout)
+    forged = memory.bind(agent="gitmem-run", session=session)
+    forged.delete("k")
+    early = forged.store("swarm/second/status", {"state": "working", "attempt": 2})
+    done = gitmem("run", "--verify", session)
+    assert done.exit_code == 1
+    assert re.search(rf"^second: .*k.* \({early.revision[:12]}\)$", done.stdout, re.M), done.stdout
+    told = json.loads(gitmem("run", "--verify", session, "--json").stdout)
+    assert {(one["task"], one["revision"]) for one in told} == {("second", early.revision)}
 
 
 def test_a_rejected_gate_has_a_code_of_its_own() -> None:
@@ -264,13 +278,15 @@ def test_whatever_ends_the_run_ends_its_agents(sent: signal.Signals) -> None:
 def test_a_run_whose_reader_has_gone_ends_its_agents() -> None:
     """`gitmem run … | head -1` must leave nothing behind."""
     os.mkfifo("told")
-    run = following("run", plan("only: echo $$ > told; sleep 600", "other: " + stores("k") + ": stores = ['k']"))
+    os.mkfifo("go")
+    run = following("run", plan("only: echo $$ > told; sleep 600", "other: cat go"))
     with run as lines:
         assert next(lines).startswith("run ")
+        agent = int(Path("told").read_text())
         assert run.process.stdout
         run.process.stdout.close()
-        agent = int(Path("told").read_text())
         run.process.stdout = None
+        Path("go").write_text("")
         assert run.process.wait(PATIENCE) == 1
     with pytest.raises(ProcessLookupError):
         os.kill(agent, 0)
@@ -402,7 +418,6 @@ def test_what_is_told_while_the_terminal_is_somebody_elses_is_told_afterwards(ca
     with lines.aside():
         lines.told(Progress("task", "t", "working", "sh", 1))
         assert capsys.readouterr().out == ""
-    lines.told(Progress("task", "t", "working", "sh", 1))
     assert re.fullmatch(r" +0\.\d s  t: working \(sh\)\n", capsys.readouterr().out)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from xml.etree import ElementTree
 
 from hypothesis import given
@@ -138,6 +139,8 @@ def test_whatever_a_name_contains_stays_text(task: str, agent: str, key: str, de
     line = rf"    (?:n\d+(?:\[{label}\]|\(\[{label}\]\)|\{{\{{{label}\}}\}})|n\d+ -(?:-|\.-)>(?:\|{label}\|)? n\d+)"
     first, *rest, end = mermaid(plan).split("\n")
     assert (first, end) == ("flowchart LR", "")
+    numbered = {unicodedata.category(chr(int(number))) for number in re.findall(r"#(\d+);", mermaid(plan))}
+    assert not numbered & {"Cc", "Cf", "Cs", "Cn"}
     assert [one for one in rest if not re.fullmatch(line, one)] == []
 
 

@@ -144,6 +144,9 @@ def _tell_graph(plan: Plan, kind: str, as_json: bool) -> None:
 def _run(place: Place, as_json: bool, asked: dict[str, Any], plan: Plan, folder: Path) -> int:
     from gitmem.workflow.runner import Runner
 
+    if place.only not in (None, plan.namespace):
+        said = f"the plan lies in the namespace {plan.namespace}, not in {place.only}"
+        raise Misused(said, hint=f'write namespace = "{place.only}" in the plan')
     memory = writing(place)
 
     def make(tell: Callable[[Progress], None]) -> Runner:
