@@ -107,7 +107,9 @@ def test_a_log_can_be_followed_while_it_is_written(memory, tmp_path) -> None:
         going.end()
         over.append(True)
         assert b"".join(pieces).count(b"\n") == 1
-        for where, name in ((session, "two"), ("no-such", "one"), ("..", "one"), (session, "../one")):
+        for folder in (memory.local_folder("runs"), memory.local_folder()):
+            (folder / "one.log").write_text("not a run's", "utf-8")
+        for where, name in ((session, "two"), ("no-such", "one"), ("..", "one"), (".", "one"), (session, "../one")):
             with pytest.raises(UnknownRevisionError):
                 log_path(memory, where, name)
 

@@ -10,6 +10,7 @@ import pytest
 from gitmem import Memory
 from gitmem.recipes import Gate
 from gitmem.workflow.parts import PlannedGate
+from gitmem.workflow.record import Record
 from gitmem.workflow.verify import verify
 from tests.runs import SPACE, ends, gate_pipe, plan, reason, run, running, task
 
@@ -67,6 +68,24 @@ def test_a_rejected_gate_stops_who_waits_for_it_with_the_feedback(memory, tmp_pa
     assert reason(outcome, "builder") == "gate planning was rejected by maria: too dear"
     assert (outcome.phase, outcome.verdict) == ("failed", "rejected")
     assert (outcome.gates[0].reason, outcome.gates[0].by) == ("too dear", "maria")
+
+
+def test_an_approval_that_is_taken_back_at_the_last_moment_lets_nobody_through(memory, tmp_path, monkeypatch) -> None:
+    """The start is bound to the very decision that was seen."""
+    real = Record.working
+
+    def late(self, task, attempt, because) -> None:
+        because = list(because)
+        if task.name == "builder":
+            memory.bind(agent="maria").store(KEY, "rejected", namespace=SPACE)
+        real(self, task, attempt, because)
+
+    monkeypatch.setattr(Record, "working", late)
+    with running(memory, guarded(), tmp_path) as going:
+        going.watcher.until("planning", "pending")
+        gate(memory).approve()
+        outcome = going.end()
+    assert (outcome.verdict, ends(outcome)["builder"]) == ("rejected", "stopped")
 
 
 def test_who_only_stores_takes_part(memory, tmp_path) -> None:
