@@ -315,6 +315,16 @@ def test_a_file_that_is_no_value_does_not_end_the_stream(memory: Memory) -> None
     assert bad.to_json()["new"]["value"] is None
 
 
+def test_a_gitmem_toml_that_says_nothing_does_not_end_the_stream(memory: Memory) -> None:
+    """Whoever mends it has to be told as well, and what was stored meanwhile: as the log tells it."""
+    start, git_dir = memory.snapshot, memory.vault.repository.git_dir
+    commit_files(git_dir, {"gitmem.toml": b"format = = 1\n", "default/a.json": b"1\n"})
+    commit_files(git_dir, {"gitmem.toml": None, "default/b.json": b"2\n"})
+    commit_files(git_dir, {"gitmem.toml": b"format = 1\n", "default/b.json": b"3\n"})
+    found = [(one.key, one.old and one.old.value, one.new and one.new.value) for one in events_of(memory, start)]
+    assert found == [("a", None, 1), ("b", None, 2), ("b", 2, 3)]
+
+
 def test_a_second_file_for_a_key_is_told_by_the_rule_of_reading(memory: Memory) -> None:
     """Another tool merged by path: the canonical file counts, so the other one is no event."""
     entry = memory.store("a", 1)

@@ -13,12 +13,14 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from gitmem import trees
+from gitmem.codec import MAX_VALUE_BYTES
 from gitmem.entries import ABSENT, Entry, format_time, moment, operation_of
-from gitmem.errors import CorruptValueError, StorageError
+from gitmem.errors import CorruptValueError, GitmemError, StorageError
 from gitmem.globs import compile_glob
 from gitmem.reader import Reader
 
 if TYPE_CHECKING:
+    from gitmem.objects import Oid
     from gitmem.trees import KeyId
     from gitmem.vault import Vault
     from gitmem.watch.way import Step
@@ -102,9 +104,20 @@ def _told(vault: Vault, step: Step, wanted: list[tuple[KeyId, trees.Difference]]
 
 
 def _entry(reader: Reader, namespace: str, key: str) -> Entry | None:
-    """An entry whether or not its file is a value: one bad file does not end a stream."""
+    """An entry whether or not its file is a value, whatever gitmem.toml says there: neither ends a stream."""
+    about, blob = reader.about(namespace, key), reader.blob(namespace, key)
+    if about is None or blob is None:
+        return None
+    root = reader.snapshot.root
     try:
-        return reader.entry(namespace, key)
+        return about(reader.vault.value(blob, namespace, key, root, limit=_limit(reader.vault, root)))
     except (CorruptValueError, StorageError):
-        about = reader.about(namespace, key)
-        return None if about is None else about(ABSENT)
+        return about(ABSENT)
+
+
+def _limit(vault: Vault, root: Oid) -> int:
+    """How large a value may be there; as everywhere, if gitmem.toml says nothing that can be read."""
+    try:
+        return vault.policy(root).max_value_bytes
+    except GitmemError:
+        return MAX_VALUE_BYTES
