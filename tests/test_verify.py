@@ -97,11 +97,23 @@ def test_every_attempt_is_judged(memory) -> None:
     """A first start that was too early is not made good by a second one."""
     history = History(memory)
     history.start("second")
-    history.honest()
+    history.honest("start second", "store k/2", "done second")
+    history.start("second", attempt=2)
+    assert len(starts(memory, "s")) == 3
     assert history.problems() == [
         ("second", "it was started although k/1 was not there"),
         ("second", f"it was started although {KEY} was not there"),
     ]
+
+
+def test_a_key_that_came_with_the_start_itself_came_too_late(memory) -> None:
+    """One commit with both says nothing of what was there before."""
+    history = History(memory)
+    history.store("maria", KEY, "approved")
+    with history.record.memory.transaction("both") as tx:
+        tx.store("k/1", {"a": 1})
+        tx.store("swarm/second/status", {"state": "working", "attempt": 1})
+    assert history.problems() == [("second", "it was started although k/1 was not there")]
 
 
 def test_the_key_of_an_earlier_run_does_not_count(memory) -> None:
@@ -233,9 +245,11 @@ def test_a_plan_that_was_changed_afterwards_is_found_and_does_not_help(memory) -
 def test_what_others_say_of_a_task_proves_nothing(memory) -> None:
     """The status key is everybody's: only the run's own commits count, for and against it."""
     history = History(memory)
-    history.honest("start second")
+    history.honest("start second", "store k/2", "done second")
     history.store("second", "swarm/second/status", {"state": "working"})
     memory.bind(agent="gitmem-run", session="another").store("swarm/second/status", {"state": "working", "attempt": 9})
+    history.store("second", "k/2", 2)
+    history.done("second")
     assert ("second", "it was called done, and had not been started") in history.problems()
 
 
