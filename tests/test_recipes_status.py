@@ -125,14 +125,15 @@ def test_the_last_writes_are_those_of_all_namespaces_that_changed_a_value(memory
 
 
 def test_a_namespace_is_another_swarm(memory: Memory, clock: Clock) -> None:
-    """And whoever names none looks at `coordination`."""
-    for namespace in ("coordination", "team"):
+    """And whoever names none looks at `coordination`; whoever names `default` means it."""
+    for namespace in ("coordination", "team", "default"):
         bound = memory.bind(namespace=namespace, agent=namespace)
         bound.store(f"swarm/{namespace}/status", "working")
-        Claims(bound).take("auth")
-        Gate(bound, "planning").request()
+        Claims(bound, namespace=namespace).take("auth")
+        Gate(bound, "planning", namespace=namespace).request()
     unbound = memory.bind(namespace="default")
-    for found, namespace in ((swarm(unbound), "coordination"), (swarm(unbound, namespace="team"), "team")):
+    named = {namespace: swarm(unbound, namespace=namespace) for namespace in ("team", "default")}
+    for namespace, found in {"coordination": swarm(unbound), **named}.items():
         assert found.namespace == namespace
         assert [one.agent for one in found.agents] == [one.by for one in found.claims] == [namespace]
         assert [one.by for one in found.gates] == [namespace]
@@ -217,6 +218,15 @@ def test_an_expiry_is_told_though_nobody_writes(tmp_path: Path) -> None:
     followed = Followed(Status(memory).follow())
     assert [one.task for one in followed.next().claims] == ["auth"]
     assert followed.next().claims == ()
+
+
+def test_an_expiry_that_is_centuries_away_is_no_sleep_that_no_system_knows(memory: Memory) -> None:
+    """Whoever follows sleeps for a while, and goes on."""
+    Claims(memory).take("auth", ttl=2e11)
+    followed = Followed(Status(memory).follow())
+    assert [one.task for one in followed.next().claims] == ["auth"]
+    memory.store("swarm/coder/status", "done")
+    assert [one.state for one in followed.next().agents] == ["done"]
 
 
 def test_ages_are_told_again_where_that_is_asked(memory: Memory) -> None:

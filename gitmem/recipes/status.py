@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 LAST = 5
 """So many of the last commits are told."""
 _BEFORE, _AFTER = "swarm/", "/status"
+_LONGEST = 30.0  # seconds of sleep towards an expiry: the clock that judges it may be put forward
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,13 +138,14 @@ class Status:
     def read(self, *, last: int = LAST) -> Swarm:
         """The swarm as it stands; `last` is how many of the last commits to tell."""
         memory = self._memory
-        now = memory.clock()
+        now, space = memory.clock(), memory.namespace
+        claims = Claims(memory, namespace=space)  # who named `default` means it
         return Swarm(
             time=now,
-            namespace=memory.namespace,
+            namespace=space,
             agents=tuple(_agent(entry, now) for entry in memory.search(f"{_BEFORE}*{_AFTER}")),
-            gates=tuple(one for one in gates(memory) if one.state in (PENDING, REJECTED)),
-            claims=tuple(ClaimStatus(task_of(one.key), holder(one), one) for one in Claims(memory).held()),
+            gates=tuple(one for one in gates(memory, namespace=space) if one.state in (PENDING, REJECTED)),
+            claims=tuple(ClaimStatus(task_of(one.key), holder(one), one) for one in claims.held()),
             conflicts=len(memory.conflicts()),
             last=tuple(map(_written, islice(memory.iter_log(glob="**"), last))),
         )
@@ -169,7 +171,7 @@ class Status:
         """Seconds until something that was read expires, or it is time to tell it again; None for neither."""
         now = self._memory.clock()
         ends = [(entry.expires - now).total_seconds() for entry in swarm.entries() if entry.expires is not None]
-        waits = [max(0.0, end) for end in ends] + ([] if every is None else [every])
+        waits = [min(max(0.0, end), _LONGEST) for end in ends] + ([] if every is None else [every])
         return min(waits, default=None)
 
 
