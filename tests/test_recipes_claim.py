@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -72,6 +73,14 @@ def test_who_comes_second_is_told_who_holds_it_until_when(ann: Claims, bob: Clai
     assert ann.take("auth2", ttl=None).entry.expires is None
     with pytest.raises(KeyExistsError, match="until it is released"):
         bob.take("auth2")
+
+
+@pytest.mark.parametrize("timeout", [-1, float("nan"), "5", True])
+def test_a_timeout_is_a_number_of_seconds(ann: Claims, bob: Claims, timeout: Any) -> None:
+    """Also for who need not wait: the mistake would be found on the day when somebody else was quicker."""
+    with pytest.raises(InvalidValueError):
+        ann.take("auth", timeout=timeout)
+    assert bob.take("auth", timeout=10**400).entry.agent == "bob"
 
 
 def test_a_claim_ends_by_itself(ann: Claims, bob: Claims, clock: Clock) -> None:

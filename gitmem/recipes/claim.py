@@ -11,7 +11,6 @@ it protects name a token.)
 
 from __future__ import annotations
 
-import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +24,7 @@ from gitmem.errors import (
     typed,
 )
 from gitmem.globs import escape
-from gitmem.recipes.ground import coordinating
+from gitmem.recipes.ground import coordinating, countdown
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -54,14 +53,13 @@ class Claims:
         Waits up to `timeout` seconds (None: for ever) for its release or expiry, and then tries again, since others
         wait too: nobody is promised a turn. Taken once more by its own holder it is refused like any other.
         """
-        memory, key = self._memory, key_of(task)
-        ends = None if timeout is None else time.monotonic() + timeout
+        memory, key, left = self._memory, key_of(task), countdown(timeout)
         while True:
             try:
                 entry = memory.create(key, {"by": memory.agent}, ttl=ttl, message=f"claim {memory.namespace} {key}")
             except KeyExistsError as error:
-                left = None if ends is None else ends - time.monotonic()
-                if (left is not None and left <= 0) or not self._free(key, left):
+                seconds = left()
+                if seconds == 0 or not self._free(key, seconds):
                     raise self._taken(key, error) from None
             else:
                 return Claim(memory, entry, ttl=ttl)
