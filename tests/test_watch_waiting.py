@@ -23,7 +23,7 @@ from gitmem import (
     WaitTimeoutError,
 )
 from gitmem.view import View
-from gitmem.watch import lookout
+from gitmem.watch import bell, lookout
 from gitmem.watch.events import Event
 from tests.conftest import Clock
 from tests.foreign import commit_files, run_git
@@ -453,6 +453,49 @@ def test_where_the_system_has_no_watches_left_waiters_look(
     memory.store("k", 1)
     waiting.result(LONG)
     assert watchdogs() <= before
+
+
+def test_a_move_that_is_told_late_is_seen_in_time(memory: Memory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """watchdog holds a move back for half a second where it was interrupted between its halves; then the lock, which
+    it told of before, has to be enough. Here it never tells of the move at all."""
+    heard = bell.Bell._heard
+
+    def locks_alone(self: bell.Bell, path: str, created: bool) -> None:
+        if path.endswith(".lock"):
+            heard(self, path, created)
+
+    monkeypatch.setattr(bell, "HEARING", LONG)
+    monkeypatch.setattr(bell.Bell, "_heard", locks_alone)
+    looks, condition = counting()
+    with ThreadPoolExecutor() as pool:
+        waiting = pool.submit(memory.wait_until, condition, keys=["k"], timeout=LONG)
+        asleep(waiting, looks, 2)
+        memory.store("k", 1)
+        waiting.result(LONG / 2)
+
+
+def test_a_lock_that_is_let_go_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Looking so often is dear: it ends with the move, with the lock, and with the time in which either comes."""
+    one = bell.Bell(str(tmp_path), events=True)
+    monkeypatch.setattr(one, "_observer", object())
+    rings: list[int] = []
+    one.listen(lambda: rings.append(1))
+
+    def after(*events: tuple[str, bool]) -> float:
+        for path, created in events:
+            one._heard(path, created)
+        return one.patience
+
+    taken, moved, gone = ("refs/heads/main.lock", True), ("refs/heads/main", False), ("refs/heads/main.lock", False)
+    assert after() == bell.HEARING
+    assert after(taken) == bell.EXPECTING
+    assert after(("refs/heads/side", False)) == bell.EXPECTING
+    assert after(moved) == bell.HEARING
+    assert len(rings) == 3
+    assert after(taken, gone) == bell.HEARING
+    assert len(rings) == 4
+    monkeypatch.setattr(bell, "LATE", -1)
+    assert after(taken) == bell.HEARING
 
 
 # --- streams

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -19,6 +20,11 @@ HEARING = 1.0
 """Seconds after which a listener looks by himself although file events work."""
 DEAF = 0.05
 """The same where they do not: half a hundredth of one core."""
+EXPECTING = 0.004
+"""The same between the taking of a lock and the move that follows."""
+LATE = 0.6
+"""Seconds for which that move is expected. watchdog tells of one in some hundreds half a second late, and of all that
+comes after it: it takes a file that was moved away for one that was moved out, and waits for its other half."""
 
 _bells: dict[tuple[str, bool], Bell] = {}
 _lock = threading.Lock()
@@ -33,19 +39,23 @@ class Bell:
         self._events = events and not on_network(git_dir)
         self._listeners: list[Callable[[], None]] = []
         self._observer: Any = None
+        self._expected: dict[str, float] = {}
         self._lock = threading.Lock()
 
     @property
     def patience(self) -> float:
         """The seconds after which a listener should look by himself."""
-        return DEAF if self._observer is None else HEARING
+        if self._observer is None:
+            return DEAF
+        now = time.monotonic()
+        return EXPECTING if any(until > now for until in tuple(self._expected.values())) else HEARING
 
     def listen(self, ring: Callable[[], None]) -> None:
         """Call `ring` from another thread whenever something moved; it has to be quick."""
         with self._lock:
             self._listeners.append(ring)
             if self._events and self._observer is None:
-                self._observer = _observe(self._git_dir, self._ring)
+                self._observer = _observe(self._git_dir, self._heard)
 
     def leave(self, ring: Callable[[], None]) -> None:
         """No more calls; the last one to leave stops the watch."""
@@ -58,9 +68,16 @@ class Bell:
             observer.stop()
             observer.join()
 
-    def _ring(self) -> None:
-        for ring in tuple(self._listeners):
-            ring()
+    def _heard(self, path: str, created: bool) -> None:
+        """A file moved: one that is named like a lock of git's is followed by the file itself, or goes."""
+        name = path.removesuffix(".lock")
+        if path == name or not created:
+            self._expected.pop(name, None)
+        else:
+            self._expected[name] = time.monotonic() + LATE
+        if path == name or created:
+            for ring in tuple(self._listeners):
+                ring()
 
 
 def bell(git_dir: str, *, events: bool = True) -> Bell:
@@ -72,7 +89,7 @@ def bell(git_dir: str, *, events: bool = True) -> Bell:
         return _bells[name]
 
 
-def _observe(git_dir: str, ring: Callable[[], None]) -> Any:
+def _observe(git_dir: str, heard: Callable[[str, bool], None]) -> Any:
     """A running observer of watchdog; None where the system gives no file events (or has none left)."""
     from watchdog.events import (
         FileCreatedEvent,
@@ -86,9 +103,7 @@ def _observe(git_dir: str, ring: Callable[[], None]) -> Any:
 
     class Ringing(FileSystemEventHandler):
         def on_any_event(self, event: FileSystemEvent) -> None:
-            moved = os.fsdecode(event.dest_path or event.src_path)
-            if not moved.endswith(".lock"):
-                ring()
+            heard(os.fsdecode(event.dest_path or event.src_path), isinstance(event, FileCreatedEvent))
 
     kinds: list[type[FileSystemEvent]] = [FileCreatedEvent, FileDeletedEvent, FileModifiedEvent, FileMovedEvent]
     observer = None
