@@ -165,6 +165,7 @@ def test_a_run_is_told_line_by_line_and_can_be_looked_into_later(memory: Memory)
     assert json.loads(gitmem("run", "--logs", session, "second", "--json").stdout)["log"] == "out\nerr\n"
     assert json.loads(gitmem("run", "--logs", session, "--json").stdout) == listed
     assert "was committed before it started" in gitmem("run", "--verify", session).stdout
+    assert gitmem("run", "--verify", "last").stdout.startswith(session)
     assert json.loads(gitmem("run", "--verify", session, "--json").stdout) == []
 
 
@@ -304,8 +305,9 @@ def test_a_terminal_shows_a_table_that_stays_as_it_was_last() -> None:
     """Task, agent, state, waiting for, time."""
     with Terminal("run", plan(*TWO)) as terminal:
         said, code = terminal.end()
-    *_, head, first, second, counts, last = plain(said).rstrip("\n").split("\n")
+    *_, head, first, second, counts, last, tip = plain(said).rstrip("\n").split("\n")
     assert code == 0
+    assert tip.startswith("hint: `gitmem run --verify session-")
     assert head[head.rindex("TASK") :].split() == ["TASK", "AGENT", "STATE", "TIME", "WAITING", "FOR"]
     assert re.fullmatch(r"first +sh +done +[\d.]+ s *", first)
     assert re.fullmatch(r"second +sh +done +[\d.]+ s *", second)

@@ -57,7 +57,7 @@ def run(ctx: click.Context, /, place: Place, as_json: bool, plan: str | None, **
     review` decides.
 
     Exits with 0 if every task is done, 1 if one failed, 6 if a gate was rejected, 5 if time was up, 130 after Ctrl-C.
-    A run that ended early goes on with --resume.
+    A run that ended early goes on with --resume. `last` is the session of the run that was at work last.
     """
     chosen = [name for name in _ALONE if asked[name]]
     if len(chosen) > 1:
@@ -159,10 +159,11 @@ def _resume(place: Place, as_json: bool, asked: dict[str, Any], plan: str | None
     from gitmem.workflow.runner import resume
 
     memory = writing(place, create=False)
+    session = _session(memory, asked["resume"])
     folder = None if plan is None else _plan_file(plan).parent
 
     def make(tell: Callable[[Progress], None]) -> Runner:
-        return resume(memory, asked["resume"], folder, jobs=asked["jobs"], timeout=asked["timeout"], on_event=tell)
+        return resume(memory, session, folder, jobs=asked["jobs"], timeout=asked["timeout"], on_event=tell)
 
     return _drive(memory, make, as_json)
 
@@ -204,6 +205,7 @@ def _tell_outcome(plan: Plan, outcome: Outcome) -> None:
     name, session = line(plan.name), line(outcome.session)
     if outcome.verdict == "done":
         write(paint(f"{name} is done: {counted(len(outcome.tasks), 'task')} ({session})", "green"))
+        hint(f"`gitmem run --verify {session}` proves that no task began too early")
         return
     bad = [one for one in outcome.tasks if one.state == "failed"] or [
         one for one in outcome.tasks if one.state == "stopped"
@@ -223,12 +225,25 @@ def _tell_outcome(plan: Plan, outcome: Outcome) -> None:
 # --- about a run
 
 
+def _session(memory: Memory, named: str) -> str:
+    """The session that was named; for `last` that of the run which was at work last."""
+    if named != "last":
+        return named
+    from gitmem.workflow.facts import SESSIONS, phase_key
+
+    phases = memory.search(phase_key("*"), namespace=SESSIONS)
+    newest = max(phases, key=lambda phase: (phase.time, phase.key), default=None)
+    return named if newest is None else newest.key.split("/")[1]
+
+
 def _verify(place: Place, as_json: bool, session: str, plan: str | None) -> int:
     from gitmem.workflow.verify import verify
 
     if plan is not None:
         raise Misused(f"--verify needs no plan: the history has it, {plan!r} is too much")
-    found = verify(reading(place), session)
+    memory = reading(place)
+    session = _session(memory, session)
+    found = verify(memory, session)
     if as_json:
         write_json([one.to_json() for one in found])
     for one in [] if as_json else found:
@@ -244,6 +259,7 @@ def _logs(place: Place, as_json: bool, session: str, task: str | None) -> None:
     from gitmem.workflow.record import plan_of
 
     memory = reading(place)
+    session = _session(memory, session)
     if task is None:
         plan, _ = plan_of(memory, session)
         found = {one.name: path for one in plan.tasks if (path := _log_path(memory, session, one.name))}

@@ -148,7 +148,7 @@ def _name(place: toml.Place) -> str:
 def _shown(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
-    kinds = {dict: "a table", list: "a list"}
+    kinds: dict[type[Any], str] = {dict: "a table", list: "a list"}
     return kinds.get(type(value)) or (repr(value) if len(repr(value)) <= 60 else f"{repr(value)[:60]}…")
 
 
