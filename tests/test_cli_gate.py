@@ -24,6 +24,7 @@ from gitmem.cli import front
 from gitmem.cli.gate import gate
 from gitmem.cli.review import APPROVE, Answer, review_one
 from gitmem.recipes.gate_review import Review
+from tests.foreign import commit_files
 from tests.house.blueprint import TOP
 
 KEY = "checkpoint/gates/planning"
@@ -413,6 +414,18 @@ def test_the_slower_of_two_reviewers_is_told_what_stands(memory: Memory) -> None
         assert screen.end()[1] == 4
     assert decided(memory) == ("rejected", "no rollback", "bob")
     assert decided(memory, "checkpoint/gates/release")[::2] == ("approved", "ann")
+
+
+def test_a_gate_that_cannot_be_shown_hides_no_other(memory: Memory) -> None:
+    """What is wrong with it is told, also by the exit code; the next gate is asked all the same."""
+    memory.store("checkpoint/gates/a", {"state": "pending", "shows": ["plan"]})
+    request(memory)
+    commit_files(memory.vault.repository.git_dir, {"coordination/plan.json": b"{"})
+    with terminal("gate", "review") as screen:
+        assert "error: the file of key 'plan' in namespace 'coordination' is no value" in screen.until(ASKED)
+        screen.type("a\n")
+        assert screen.end()[1] == 1
+    assert decided(memory)[::2] == ("approved", "ann")
 
 
 def test_a_gate_that_is_decided_asks_nobody(memory: Memory) -> None:

@@ -99,6 +99,7 @@ def test_a_gate_says_all_that_was_said_of_it(memory: Memory) -> None:
         ("rejected", (), "planner"),
         ({"state": "rejected", "by": "alice", "shows": ["a", 1, "b"]}, ("a", "b"), "alice"),
         ({"state": "rejected", "by": 7, "shows": "a"}, (), "planner"),
+        ({"state": "rejected", "shows": ["/a", "", "b", "c\n"]}, ("b",), "planner"),
     ],
 )
 def test_who_is_named_else_who_signed(memory: Memory, value: object, shows: tuple[str, ...], by: str) -> None:

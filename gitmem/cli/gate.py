@@ -34,7 +34,6 @@ def _gates_like(ctx: click.Context, _: click.Parameter, incomplete: str) -> list
         return []
 
 
-CONFLICT = 4
 _Decorator = Callable[[Any], Any]
 _NAME: _Decorator = click.argument("name", shell_complete=_gates_like)
 _SHOWS: _Decorator = click.option("--shows", multiple=True, metavar="KEY", help="A key to look at before deciding. May "
@@ -218,9 +217,8 @@ def review(ctx: click.Context, place: Place, as_json: bool, name: str | None) ->
         )
     if not names:
         hint("no gate is pending: `gitmem gate list` lists all")
-    overtaken = [one for one in names if not reviewing.told_review(memory, one, namespace=place.namespace)]
-    if overtaken:
-        ctx.exit(CONFLICT)
+    codes = [reviewing.told_review(memory, one, namespace=place.namespace) for one in names]
+    ctx.exit(next(filter(None, codes), 0))
 
 
 # --- inside

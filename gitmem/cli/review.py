@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
-from gitmem.cli.output import json_text, line, note, on_terminal, paint, short, shown, write
+from gitmem.cli.failures import report
+from gitmem.cli.output import json_text, line, on_terminal, paint, short, shown, write
 from gitmem.cli.past import difference
 from gitmem.entries import format_time
-from gitmem.errors import ConflictError
+from gitmem.errors import ConflictError, GitmemError
 from gitmem.recipes.gate import NOTHING, PENDING, Gate, GateStatus
 from gitmem.recipes.gate_review import Review, Shown, review
 
@@ -79,14 +80,13 @@ def _decide(gate: Gate, seen: Review, answer: Answer) -> GateStatus:
     return made
 
 
-def told_review(memory: Memory, name: str, *, namespace: str | None = None) -> bool:
-    """As `review_one`, where another gate may come next: false if somebody was quicker, which is told on stderr."""
+def told_review(memory: Memory, name: str, *, namespace: str | None = None) -> int:
+    """As `review_one`, where another gate may come next: what went wrong is told on stderr; gives the exit code."""
     try:
         review_one(memory, name, namespace=namespace)
-    except ConflictError as error:
-        note(f"error: {error.message}")
-        return False
-    return True
+    except GitmemError as error:
+        return report(error)
+    return 0
 
 
 # --- shown

@@ -16,6 +16,7 @@ from gitmem.entries import ABSENT, UNSET, Entry, format_time
 from gitmem.errors import (
     ConflictError,
     GateRejectedError,
+    InvalidKeyError,
     InvalidValueError,
     MissingKeyError,
     StaleError,
@@ -118,11 +119,19 @@ def status_of(entry: Entry) -> GateStatus | None:
     return GateStatus(
         key=entry.key,
         state=state,
-        shows=tuple(one for one in shows if isinstance(one, str)) if isinstance(shows, list) else (),
+        shows=tuple(filter(_is_key, shows)) if isinstance(shows, list) else (),
         feedback=value.get("feedback"),
         by=by if isinstance(by, str) else entry.agent,
         entry=entry,
     )
+
+
+def _is_key(text: object) -> bool:
+    try:
+        check_key(text, writing=False)
+    except InvalidKeyError:
+        return False
+    return True
 
 
 def gates(memory: Memory, pattern: str = "checkpoint/**", *, namespace: str | None = None) -> list[GateStatus]:
