@@ -12,7 +12,6 @@ import os
 import select
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +24,7 @@ from gitmem.cli.output import compact, hint, line, note, on_terminal, paint, sho
 from gitmem.cli.recipes import TIMEOUT, tell_value
 from gitmem.entries import ABSENT, Entry, format_time
 from gitmem.errors import typed
+from gitmem.recipes.ground import countdown
 
 if TYPE_CHECKING:
     from gitmem.watch.events import Event
@@ -146,14 +146,14 @@ def _follow(
 def _bunches(stream: Watch, timeout: float | None, is_read: Callable[[], bool]) -> Iterator[list[Event]]:
     """The commits to come, until none comes for so long."""
     while True:
-        deadline = None if timeout is None else time.monotonic() + timeout
+        left = countdown(timeout)
         while True:
-            left = _ATTENTIVE if deadline is None else min(_ATTENTIVE, deadline - time.monotonic())
-            bunch = stream.next_commit(max(left, 0.0))
+            seconds = left()
+            bunch = stream.next_commit(_ATTENTIVE if seconds is None else min(_ATTENTIVE, seconds))
             if bunch:
                 yield bunch
                 break
-            if deadline is not None and time.monotonic() >= deadline:
+            if seconds == 0:
                 return
             if not is_read():
                 raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
