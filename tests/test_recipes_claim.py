@@ -233,6 +233,15 @@ def test_a_claim_that_is_over_is_neither_renewed_nor_released(
     assert bob.held() == [theirs.entry]
 
 
+def test_who_is_told_to_take_it_again_is_told_where(memory: Memory) -> None:
+    """The command, copied, means this task, not one of its name elsewhere."""
+    claim = Claims(memory.branch("trial"), namespace="team").take("auth")
+    claim.release()
+    with pytest.raises(StaleError) as caught:
+        claim.renew()
+    assert caught.value.hint.endswith("`gitmem claim take auth -n team --branch trial`")
+
+
 def test_taking_a_task_again_gives_another_token(ann: Claims, memory: Memory, clock: Clock) -> None:
     """The value is the same to the byte; a holder that slept through it all is still refused."""
     first = ann.take("auth", ttl=60)

@@ -226,10 +226,13 @@ def test_an_illegal_move_is_told_what_stands(memory: Memory, state: str, name: s
 
 
 def test_a_hint_names_the_namespace_and_quotes_the_name(memory: Memory) -> None:
-    """A command that is copied must mean the same gate."""
+    """A command that is copied must mean the same gate, of the same branch."""
     with pytest.raises(ConflictError) as caught:
         Gate(memory, "phase 1", namespace="team").resubmit()
     assert "`gitmem gate request 'phase 1' -n team`" in caught.value.hint
+    with pytest.raises(ConflictError) as caught:
+        Gate(memory.branch("trial"), "planning").resubmit()
+    assert "`gitmem gate request planning --branch trial`" in caught.value.hint
 
 
 def test_a_feedback_is_told_to_who_comes_later(memory: Memory) -> None:
@@ -279,6 +282,15 @@ def test_the_second_of_two_reviewers_is_told_who_was_quicker(tmp_path: Path, fir
         with pytest.raises(StaleError, match=r"was not approved.*it is rejected, by bob at .*: no rollback") as caught:
             Gate(memory, "planning").approve()
         assert caught.value.current.agent == "bob"
+        assert memory.entry(KEY, namespace="coordination").agent == "bob"
+
+
+def test_the_table_is_obeyed_also_where_a_later_version_is_expected(tmp_path: Path) -> None:
+    """Its number can be named before it is there; it may be a decision, which no other one follows."""
+    with Late.open(tmp_path, agent="ann", durability="fast") as memory:
+        Memory.store(memory, KEY, "pending", namespace="coordination")
+        with pytest.raises(StaleError, match="it is rejected, by bob"):
+            Gate(memory, "planning").approve(expect=2)
         assert memory.entry(KEY, namespace="coordination").agent == "bob"
 
 

@@ -24,7 +24,7 @@ from gitmem.errors import (
     typed,
 )
 from gitmem.globs import escape
-from gitmem.recipes.ground import coordinating, countdown
+from gitmem.recipes.ground import coordinating, countdown, where
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -182,7 +182,7 @@ class Claim:
         now = "nobody holds it now" if current is ABSENT else held_by(current)
         return StaleError(
             f"the claim {self.token[:12]} of task {self.task!r} is over: {now}",
-            hint=f"stop working on it, or take it again: `gitmem claim take {typed(self.task)}`",
+            hint=f"stop working on it, or take it again: `gitmem claim take {typed(self.task)}{where(self._memory)}`",
             namespace=self.entry.namespace,
             key=self.key,
             expected=self.entry,

@@ -37,7 +37,7 @@ from gitmem.recipes.gate_table import (
     picture,
     state_of,
 )
-from gitmem.recipes.ground import COORDINATION, coordinating
+from gitmem.recipes.ground import coordinating, where
 
 if TYPE_CHECKING:
     from gitmem.memory import Memory
@@ -261,9 +261,9 @@ class Gate:
         if after is None:
             raise self._refused(move, seen)
         value = {"state": after, "shows": self._shown(seen, shows), "feedback": feedback, "by": self.memory.agent}
-        token = seen.token if expect is UNSET else expect
+        fences = [(self.key, seen.token), *guard]  # also where a caller expects what was not there yet when it was read
         try:
-            made = self.memory.store(self.key, value, expect=token, guard=guard, message=f"gate {move} {self.key}")
+            made = self.memory.store(self.key, value, expect=expect, guard=fences, message=f"gate {move} {self.key}")
         except StaleError as error:
             raise self._too_late(move, error) if error.key == self.key else error from None
         return self._known(made)
@@ -297,5 +297,4 @@ class Gate:
     def command(self, verb: str) -> str:
         """The command line that does this to the gate, for hints."""
         name = typed(GateStatus(self.key, NOTHING).name)
-        where = "" if self.memory.namespace == COORDINATION else f" -n {typed(self.memory.namespace)}"
-        return f"gitmem gate {verb} {name}{' --feedback TEXT' if verb in _WITH_FEEDBACK else ''}{where}"
+        return f"gitmem gate {verb} {name}{' --feedback TEXT' if verb in _WITH_FEEDBACK else ''}{where(self.memory)}"

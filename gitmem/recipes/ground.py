@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
+from gitmem.errors import typed
 from gitmem.keys import DEFAULT_NAMESPACE
 
 if TYPE_CHECKING:
@@ -22,6 +23,12 @@ def coordinating(memory: Memory, namespace: str | None = None) -> Memory:
     """The memory bound to `namespace`; else to its own, unless that is `default`: then to `coordination`."""
     own = memory.namespace if memory.namespace != DEFAULT_NAMESPACE else COORDINATION
     return memory.bind(namespace=own if namespace is None else namespace)
+
+
+def where(memory: Memory) -> str:
+    """The options that lead a recipe's command to this namespace and branch: none to `coordination` on main."""
+    space = "" if memory.namespace == COORDINATION else f" -n {typed(memory.namespace)}"
+    return space + ("" if memory.branch_name == "main" else f" --branch {typed(memory.branch_name)}")
 
 
 def each(names: str | Iterable[str]) -> tuple[str, ...]:
