@@ -222,10 +222,11 @@ def test_a_timeout_is_a_number_of_seconds(work: FanOut, timeout: Any) -> None:
 
 def test_what_can_be_no_key_is_no_worker(memory: Memory, work: FanOut) -> None:
     """A slip is told when the work is published, not when nobody ever comes."""
-    with pytest.raises(InvalidKeyError):
-        work.publish(SPEC, SERVICES, workers=["fanout//user"])
-    with pytest.raises(InvalidKeyError):
-        work.gather(["fanout//user"], timeout=0)
+    for worker in ("fanout//user", "cafe\u0301"):
+        with pytest.raises(InvalidKeyError):
+            work.publish(SPEC, SERVICES, workers=[worker])
+        with pytest.raises(InvalidKeyError):
+            work.gather([worker], timeout=0)
     assert memory.namespaces() == []
 
 

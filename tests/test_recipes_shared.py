@@ -258,9 +258,9 @@ def test_a_malformed_place_is_told_before_anybody_waits(memory: Memory) -> None:
         shared.wait_for_members(["test_coverage"], timeout=0)
     with pytest.raises(InvalidValueError):
         shared.aggregate(REPORT, lambda value: value, timeout=-1)
-    Shared(memory, KEY).open(STATE)
-    with pytest.raises(InvalidKeyError):
-        shared.wait_for_contributors(["x//y"], timeout=0)
+    for name in ("x//y", "cafe\u0301"):
+        with pytest.raises(InvalidKeyError):
+            shared.wait_for_contributors([name], timeout=0)
     with pytest.raises(InvalidKeyError):
         Shared(memory, "")
 

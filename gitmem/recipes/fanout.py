@@ -126,6 +126,8 @@ class FanOut:
         Whatever its consumer does between two looks counts too; when the time is up it looks once more.
         """
         left = countdown(timeout)
+        for worker in workers:
+            check_key(worker)
         look = self._look(workers)
         yield look
         while look.progress.missing:

@@ -167,7 +167,11 @@ class _Wanted:
     """What a document has to have before it counts; asked again and again, it remembers what was missing last."""
 
     def __init__(self, key: str, contributions: dict[str, str], places: tuple[str, ...]) -> None:
-        """`contributions` by their keys: the agents' names. InvalidPatternError for a malformed place."""
+        """`contributions` by their keys: the agents' names. What can never be there is told now: InvalidKeyError for
+        a name, InvalidPatternError for a place.
+        """
+        for contribution in contributions:
+            check_key(contribution)
         for place in places:
             pointers.parse(place)
         self._key = key
