@@ -280,15 +280,17 @@ def test_a_run_whose_reader_has_gone_ends_its_agents() -> None:
     """`gitmem run … | head -1` must leave nothing behind."""
     os.mkfifo("told")
     os.mkfifo("go")
-    run = following("run", plan("only: echo $$ > told; sleep 600", "other: cat go"))
+    go = os.open("go", os.O_RDWR)  # which waits for nobody
+    run = following("run", plan("only: echo $$ > told; sleep 600", "other: read word < go"))
     with run as lines:
         assert next(lines).startswith("run ")
         agent = int(Path("told").read_text())
         assert run.process.stdout
         run.process.stdout.close()
         run.process.stdout = None
-        Path("go").write_text("")
+        os.write(go, b"on\n")
         assert run.process.wait(PATIENCE) == 1
+    os.close(go)
     with pytest.raises(ProcessLookupError):
         os.kill(agent, 0)
 
