@@ -213,6 +213,31 @@ def test_a_wake_up_for_nothing_is_one_look(memory: Memory, monkeypatch: pytest.M
     assert run(main) == (0, 2)
 
 
+def test_a_condition_that_does_not_hold_yet_is_asked_once_for_each_change(memory: Memory) -> None:
+    """Woken for a value that is not the one, it goes to sleep again."""
+    looks = threading.Semaphore(0)
+
+    def is_two(view: Any) -> bool:
+        looks.release()
+        return bool(view.retrieve("k", 0) == 2)
+
+    async def main() -> int:
+        waiting = asyncio.ensure_future(memory.aio.wait_until(is_two, keys=["k"]))
+        for _ in range(2):
+            await asyncio.to_thread(looks.acquire, True, LONG)
+        memory.store("k", 1)
+        await asyncio.to_thread(looks.acquire, True, LONG)
+        await asyncio.sleep(0.3)
+        idle = 0
+        while looks.acquire(blocking=False):
+            idle += 1
+        memory.store("k", 2)
+        assert await waiting is True
+        return idle
+
+    assert run(main) == 0
+
+
 def test_the_loop_goes_on_while_others_look(memory: Memory) -> None:
     """A condition that takes its time runs in a thread: a coroutine beside it makes as many steps as it likes."""
     inside, enough = threading.Event(), threading.Event()

@@ -588,6 +588,19 @@ def test_so_far_ends_although_somebody_writes_on(memory: Memory) -> None:
     assert [event.new.value for event in watch.next_commit(0) if event.new] == [101]
 
 
+def test_so_far_ends_although_the_last_commit_is_of_no_interest(memory: Memory) -> None:
+    """And somebody writes on: the end is that of the moment at which it was asked for."""
+    watch = memory.watch("k")
+    memory.store("k", 0)
+    memory.store("else", 0)
+    told = []
+    for bunch in watch.so_far():
+        told += [event.new.value for event in bunch if event.new]
+        memory.store("k", len(told))
+        assert len(told) < 5
+    assert told == [0]
+
+
 def test_an_error_on_the_way_loses_no_commit(memory: Memory, monkeypatch: pytest.MonkeyPatch) -> None:
     """A disk that fails for a moment: whoever asks again gets what he would have got."""
     from gitmem.watch import stream
