@@ -130,6 +130,14 @@ def test_all_are_there_in_one_snapshot(memory: Memory, pool: ThreadPoolExecutor)
     assert found["left"].snapshot == found["right"].snapshot
 
 
+def test_keys_that_come_from_a_generator_are_waited_for(memory: Memory) -> None:
+    """They are told but once: looked at twice there would be none left to wait for, and all of none is there."""
+    memory.store("a", 1)
+    with pytest.raises(WaitTimeoutError) as caught:
+        memory.wait_for_all((key for key in "ab"), timeout=0)  # type: ignore[arg-type]
+    assert caught.value.missing == ["b"]
+
+
 def test_any_is_the_first_in_the_order_asked(memory: Memory) -> None:
     """Not the first that was written."""
     memory.store("b", 1)
@@ -457,8 +465,19 @@ def test_where_the_system_has_no_watches_left_waiters_look(
 
 def test_a_move_that_is_told_late_is_seen_in_time(memory: Memory, monkeypatch: pytest.MonkeyPatch) -> None:
     """watchdog holds a move back for half a second where it was interrupted between its halves; then the lock, which
-    it told of before, has to be enough. Here it never tells of the move at all."""
-    heard = bell.Bell._heard
+    it told of before, has to be enough. Here it never tells of the move at all, which comes after two looks."""
+    heard, look, rename, glances = bell.Bell._heard, lookout.Lookout._look, os.rename, threading.Semaphore(0)
+
+    def looked(self: lookout.Lookout) -> None:
+        look(self)
+        glances.release()
+
+    def slow(source: str, target: str) -> None:
+        while glances.acquire(blocking=False):
+            pass
+        for _ in range(2):
+            assert glances.acquire(timeout=LONG / 4)
+        rename(source, target)
 
     def locks_alone(self: bell.Bell, path: str, created: bool) -> None:
         if path.endswith(".lock"):
@@ -470,6 +489,8 @@ def test_a_move_that_is_told_late_is_seen_in_time(memory: Memory, monkeypatch: p
     with ThreadPoolExecutor() as pool:
         waiting = pool.submit(memory.wait_until, condition, keys=["k"], timeout=LONG)
         asleep(waiting, looks, 2)
+        monkeypatch.setattr(lookout.Lookout, "_look", looked)
+        monkeypatch.setattr("gitmem.refs.os.rename", slow)
         memory.store("k", 1)
         waiting.result(LONG / 2)
 

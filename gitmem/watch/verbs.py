@@ -126,7 +126,8 @@ class WaitingVerbs(Verbs):
         from gitmem.watch.waiting import Wait, exactly, found, holds, wait_again
 
         space, test = self._in(namespace), holds(until)
-        watched, wanted = exactly(space, keys), list(keys)
+        wanted = keys if isinstance(keys, str) else list(keys)  # a generator tells its keys but once
+        watched = exactly(space, wanted)
         if enough is any and not wanted:
             raise InvalidValueError("there is no key to wait for", hint="name one", pointer="", reason="no key")
 
