@@ -13,6 +13,7 @@ import pytest
 
 from gitmem import Memory, WaitTimeoutError
 from gitmem.watch import lookout
+from gitmem.watch.aio import Woken
 from gitmem.watch.stream import Watch
 from tests.foreign import run_git
 
@@ -132,6 +133,25 @@ def test_a_wait_that_is_cancelled_leaves_nothing_behind(memory: Memory, yields: 
         patch.setattr(lookout.Subscription, "open", slow)
         run(main)  # ends with its threads: those that were subscribing are done
     assert nobody_is_left()
+
+
+@pytest.mark.parametrize("yields", range(6))
+def test_a_cancellation_that_comes_with_a_wake_up_is_not_forgotten(yields: int) -> None:
+    """Whoever called the wait away would wait for ever for it to end."""
+
+    async def main() -> bool:
+        woken = Woken()
+        wait = asyncio.ensure_future(woken.wait(LONG))
+        for _ in range(5):
+            await asyncio.sleep(0)
+        woken.event.set()
+        for _ in range(yields):
+            await asyncio.sleep(0)
+        cancelled = wait.cancel()
+        await asyncio.wait([wait])
+        return wait.cancelled() == cancelled
+
+    assert run(main)
 
 
 def test_a_stream_that_is_cancelled_again_and_again_loses_nothing(memory: Memory) -> None:

@@ -99,8 +99,12 @@ class Woken:
             pass
 
     async def wait(self, seconds: float) -> None:
-        """Sleep until the event is set, at most so long."""
+        """Sleep until the event is set, at most so long.
+
+        Without `asyncio.wait_for`: before Python 3.12 it forgets a cancellation that comes together with the event.
+        """
         try:
-            await asyncio.wait_for(self.event.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                await self.event.wait()
         except TimeoutError:
             pass
