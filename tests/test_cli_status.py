@@ -141,13 +141,14 @@ def interrupted(process: subprocess.Popen[bytes]) -> None:
 
 
 def test_each_change_is_one_line_of_json_in_a_pipe(memory: Memory) -> None:
-    """Written at once, not when a buffer is full."""
+    """Written at once, not when a buffer is full; what some take for the end of a line is escaped."""
     with watching("--json", stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         assert json.loads(process.stdout.readline())["agents"] == []
-        for state in ("working", "done"):
+        for state in ("working", "a\u2028b\u0085c"):
             memory.store("swarm/coder/status", state)
-            (agent,) = json.loads(process.stdout.readline())["agents"]
+            (text,) = process.stdout.readline().decode().splitlines()
+            (agent,) = json.loads(text)["agents"]
             assert agent["state"] == state
         interrupted(process)
 

@@ -7,7 +7,6 @@ is about, and nothing is told twice.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -16,7 +15,7 @@ import click
 
 from gitmem.cli.command import Place, verb
 from gitmem.cli.opening import reading
-from gitmem.cli.output import compact, counted, hint, on_terminal, paint, shown, table, write, write_json
+from gitmem.cli.output import compact, counted, hint, on_terminal, paint, table, write, write_json
 from gitmem.entries import format_time
 from gitmem.recipes.gate import feedback_text
 from gitmem.recipes.status import LAST, Status
@@ -56,7 +55,7 @@ def status(place: Place, as_json: bool, watch: bool, last: int) -> None:
         _draw(found, last)
     else:
         for now in found.follow(last=last):
-            write(shown(json.dumps(now.to_json(), ensure_ascii=False))) if as_json else _write([*_lines(now), ""])
+            write(compact(now.to_json())) if as_json else _write([*_lines(now), ""])
 
 
 def _write(lines: Iterable[str]) -> None:
