@@ -23,7 +23,7 @@ from gitmem import (
     WaitTimeoutError,
 )
 from gitmem.view import View
-from gitmem.watch import bell, lookout
+from gitmem.watch import bell, lookout, stream
 from gitmem.watch.events import Event
 from tests.conftest import Clock
 from tests.foreign import commit_files, run_git
@@ -540,6 +540,20 @@ def test_a_stream_waits_for_what_is_to_come(memory: Memory, pool: ThreadPoolExec
     assert [event.last for event in events] == [True, False, False, True] * 20
 
 
+def test_no_sleep_is_so_long_that_an_iteration_ends(
+    memory: Memory, pool: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A watch over which nothing happens for months is still one."""
+    monkeypatch.setattr(stream, "LONGEST", 0.001)
+    with memory.watch() as one, memory.watch() as other:
+        told = [pool.submit(next, one), pool.submit(other.next_commit)]
+        with pytest.raises(TimeoutError):
+            told[0].result(0.05)
+        memory.store("a", 1)
+        for one_told in told:
+            assert one_told.result(LONG)
+
+
 def test_close_ends_an_iteration_from_any_thread(memory: Memory, pool: ThreadPoolExecutor) -> None:
     """Also between looking and sleeping: the moment at which a wake-up could be lost. And before it began."""
     for _ in range(100):
@@ -624,8 +638,6 @@ def test_so_far_ends_although_the_last_commit_is_of_no_interest(memory: Memory) 
 
 def test_an_error_on_the_way_loses_no_commit(memory: Memory, monkeypatch: pytest.MonkeyPatch) -> None:
     """A disk that fails for a moment: whoever asks again gets what he would have got."""
-    from gitmem.watch import stream
-
     watch = memory.watch()
     memory.store("a", 1)
     memory.store("b", 1)

@@ -7,6 +7,7 @@ events are never split between two calls of `next_commit`, and none comes twice,
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections import deque
@@ -66,7 +67,7 @@ class Watch:
 
         The rest of a commit's events, if some of them were taken one by one.
         """
-        return self._taken() if self._arrives(LONGEST if timeout is None else check_timeout(timeout)) else []
+        return self._taken() if self._arrives(math.inf if timeout is None else check_timeout(timeout)) else []
 
     def so_far(self) -> Iterator[list[Event]]:
         """The events of the commits up to the branch's head of now, commit by commit; waits for nothing."""
@@ -85,7 +86,7 @@ class Watch:
         return self
 
     def __next__(self) -> Event:
-        if not self._arrives(LONGEST):
+        if not self._arrives(math.inf):
             raise StopIteration
         return self._bunch.popleft()
 
@@ -126,7 +127,7 @@ class Watch:
                 left = deadline - time.monotonic()
                 if left <= 0:
                     break
-                woken.wait(left)
+                woken.wait(min(left, LONGEST))
                 woken.clear()  # before looking whether it was `close`
         return False
 
