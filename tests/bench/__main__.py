@@ -22,7 +22,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from tests.bench import crowds, merges, reads, writes
+from tests.bench import crowds, merges, reads, waiting, writes
 from tests.bench.ground import Ground
 from tests.bench.measure import Figure
 from tests.bench.results import keep, table
@@ -42,6 +42,9 @@ ROWS: dict[str, Callable[[Ground], Iterator[Figure]]] = {
     "sync-idle": merges.idle,
     "import": crowds.big_import,
     "eight": crowds.eight,
+    "wait": waiting.latency,
+    "wait-idle": waiting.idle,
+    "wait-thousand": waiting.thousand,
 }
 
 
