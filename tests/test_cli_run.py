@@ -119,7 +119,28 @@ def test_every_problem_of_a_plan_has_its_line_and_nothing_is_started() -> None:
     ]
     Path("plan.toml").write_bytes(b"name = '\xff'\n")
     assert gitmem("run", "plan.toml").stderr.startswith("plan.toml:1: it is not UTF-8\n")
+    Path("plan.toml").write_bytes(b"")
+    assert gitmem("run", "plan.toml").stderr.startswith('plan.toml: a plan needs name: name = "login"\n')
     assert not Path(".gitmem").exists()
+
+
+def test_what_has_to_come_from_outside_is_told_before_anybody_waits_for_it(memory: Memory) -> None:
+    """In the plan's namespace, where nobody stores by accident; and programs that are nowhere, though they may come."""
+    text = plan("a: true: waits_for = ['project/x']", "b: true", "c: true")
+    written = Path(text).read_text()
+    for task, agent in (("b", "lost"), ("c", "made")):
+        written = written.replace(f"name = '{task}'\nagent = 'sh'", f"name = '{task}'\nagent = '{agent}'")
+    more = "[agents.lost]\ncommand = ['nowhere-at-all']\n[agents.made]\ncommand = ['./made']\n"
+    Path(text).write_text("given = ['project/x', 'project/unused']\n" + written + more)
+    wanted = "hint: project/x has to come from outside: `gitmem store project/x VALUE -n coordination`"
+    lost = "hint: there is no program 'nowhere-at-all' yet, which agent lost is"
+    made = "hint: there is no program './made' yet, which agent made is"
+    assert gitmem("run", text, "--dry-run").stderr.splitlines() == [wanted, lost, made]
+    memory.store("project/x", 1)
+    Path("made").write_text("#!/bin/sh\ntrue\n")
+    Path("made").chmod(0o755)
+    assert gitmem("run", text, "--dry-run").stderr.splitlines() == [lost]
+    assert gitmem("run", text).stderr.splitlines()[0] == lost
 
 
 @pytest.mark.parametrize(
@@ -198,6 +219,31 @@ def test_a_failure_is_told_with_what_helps_and_the_run_goes_on_where_it_ended() 
     assert "first: working" not in more.stdout
     assert "third: done" in more.stdout
     assert Path("ran").read_text() == "x\n"
+
+
+def test_a_run_goes_on_with_its_own_plan_and_takes_no_other() -> None:
+    """Somebody mends the plan and resumes: the run would do the old one again, as if nothing had been mended."""
+    text = plan("only: exit 3")
+    session = session_in(gitmem("run", text).stdout)
+    assert gitmem("run", text, "--resume", session).exit_code == 1
+    assert gitmem("run", ".", "--resume", session).exit_code == 1
+    done = gitmem("run", plan("only: exit 0"), "--resume", session)
+    assert done.exit_code == 2
+    assert done.stderr.splitlines()[:2] == [
+        f"error: plan.toml is not what {session} began with, and a run goes on with its own plan",
+        f"hint: `gitmem run plan.toml` begins anew; `gitmem run --resume {session}` goes on",
+    ]
+    assert "nowhere.toml: No such file" in gitmem("run", "nowhere.toml", "--resume", session).stderr
+
+
+def test_a_log_of_no_task_names_the_tasks() -> None:
+    """Its name was mistyped, rather than its machine mistaken."""
+    session = session_in(gitmem("run", plan("only: true")).stdout)
+    told = {name: gitmem("run", "--logs", session, name).stderr.splitlines()[1] for name in ("onyl", "other")}
+    assert told == {
+        "onyl": f"hint: {session} has no task 'onyl'; did you mean 'only'?",
+        "other": f"hint: {session} has no task 'other': it has only",
+    }
 
 
 def test_a_run_that_proves_nothing_is_told(memory: Memory) -> None:

@@ -16,9 +16,10 @@ import click
 
 from gitmem.cli.command import Place, verb
 from gitmem.cli.failures import INTERRUPTED, Misused
+from gitmem.cli.needs import tell_needs
 from gitmem.cli.opening import reading, writing
 from gitmem.cli.output import colourful, counted, hint, line, note, paint, shown, write, write_json, write_table
-from gitmem.errors import InvalidPlanError, UnknownRevisionError, typed
+from gitmem.errors import InvalidPlanError, NotAMemoryError, UnknownRevisionError, typed
 
 if TYPE_CHECKING:
     from gitmem.cli.progress import Silence
@@ -53,11 +54,12 @@ def run(ctx: click.Context, /, place: Place, as_json: bool, plan: str | None, **
 
     PLAN.toml names agents (any commands), tasks with the keys they wait for and store, and gates. Each task is one
     process, in the plan's folder, with GITMEM_STORE, GITMEM_NAMESPACE, GITMEM_AGENT, GITMEM_SESSION and GITMEM_TASK
-    set. Keys and states lie in the plan's namespace. On a terminal a gate is asked in place; elsewhere `gitmem gate
-    review` decides.
+    set. Keys and states, and the keys that come from outside (`given`), lie in the plan's namespace: `coordination`
+    unless it names another. On a terminal a gate is asked in place; elsewhere `gitmem gate review` decides.
 
     Exits with 0 if every task is done, 1 if one failed, 6 if a gate was rejected, 5 if time was up, 130 after Ctrl-C.
-    A run that ended early goes on with --resume. `last` is the session of the run that was at work last.
+    A run that ended early goes on with --resume, by the plan that it began with. `last` is the session of the run that
+    was at work last.
     """
     chosen = [name for name in _ALONE if asked[name]]
     if len(chosen) > 1:
@@ -70,6 +72,7 @@ def run(ctx: click.Context, /, place: Place, as_json: bool, plan: str | None, **
         made = _parsed(path)
         if asked["dry_run"]:
             _tell_order(made, as_json)
+            tell_needs(_memory_if_any(place), made, path.parent)
         elif asked["graph"]:
             _tell_graph(made, asked["graph"], as_json)
         else:
@@ -102,7 +105,8 @@ def _parsed(path: Path) -> Plan:
     except InvalidPlanError as error:
         problems = error.problems
     for problem in problems:
-        note(f"{path}:{_LINE.sub(lambda found: f'{found[1]}: ', problem, count=1)}")
+        at = _LINE.match(problem)
+        note(f"{path}:{at[1]}: {problem[at.end() :]}" if at else f"{path}: {problem}")
     many = counted(len(problems), "problem")
     raise InvalidPlanError(f"{path} has {many}", hint="nothing was started", problems=problems)
 
@@ -138,6 +142,13 @@ def _tell_graph(plan: Plan, kind: str, as_json: bool) -> None:
     write_json({"format": kind, "graph": text}) if as_json else write(shown(text.rstrip("\n")))
 
 
+def _memory_if_any(place: Place) -> Memory | None:
+    try:
+        return reading(place)
+    except NotAMemoryError:
+        return None
+
+
 # --- a run
 
 
@@ -148,6 +159,7 @@ def _run(place: Place, as_json: bool, asked: dict[str, Any], plan: Plan, folder:
         said = f"the plan lies in the namespace {plan.namespace}, not in {place.only}"
         raise Misused(said, hint=f'write namespace = "{place.only}" in the plan')
     memory = writing(place)
+    tell_needs(memory, plan, folder)
 
     def make(tell: Callable[[Progress], None]) -> Runner:
         return Runner(memory, plan, folder, jobs=asked["jobs"], timeout=asked["timeout"], on_event=tell)
@@ -160,12 +172,24 @@ def _resume(place: Place, as_json: bool, asked: dict[str, Any], plan: str | None
 
     memory = writing(place, create=False)
     session = _session(memory, asked["resume"])
-    folder = None if plan is None else _plan_file(plan).parent
+    folder = None if plan is None else _folder_of(memory, session, plan)
 
     def make(tell: Callable[[Progress], None]) -> Runner:
         return resume(memory, session, folder, jobs=asked["jobs"], timeout=asked["timeout"], on_event=tell)
 
     return _drive(memory, make, as_json)
+
+
+def _folder_of(memory: Memory, session: str, plan: str) -> Path:
+    """Where the agents go on, if that is the plan that the run began with: it would not do what was changed since."""
+    from gitmem.workflow.record import plan_of
+
+    path = _plan_file(plan)
+    if (path.is_file() or not Path(plan).is_dir()) and _parsed(path) != plan_of(memory, session)[0]:
+        said = f"{path} is not what {session} began with, and a run goes on with its own plan"
+        more = f"`gitmem run {typed(plan)}` begins anew; `gitmem run --resume {typed(session)}` goes on"
+        raise Misused(said, hint=more)
+    return path.parent
 
 
 def _drive(memory: Memory, make: Callable[[Callable[[Progress], None]], Runner], as_json: bool) -> int:
@@ -267,12 +291,29 @@ def _logs(place: Place, as_json: bool, session: str, task: str | None) -> None:
         if not found:
             hint("no task was started on this machine: logs stay where a run was")
         return
-    printed = logs.read(memory, session, task)
+    try:
+        printed = logs.read(memory, session, task)
+    except UnknownRevisionError as error:
+        error.hint = _meant(memory, session, task) or error.hint
+        raise
     text = printed.decode(errors="replace")
     if as_json:
         write_json({"session": session, "task": task, "log": text})
     else:
         click.echo(shown(text), nl=False, color=True)
+
+
+def _meant(memory: Memory, session: str, task: str) -> str:
+    """Which tasks the run has, where it has none of this name."""
+    from gitmem.workflow.reading import near
+    from gitmem.workflow.record import plan_of
+
+    try:
+        names = [one.name for one in plan_of(memory, session)[0].tasks]
+    except UnknownRevisionError:
+        return ""
+    other = near(task, names) or f": it has {', '.join(names)}"
+    return "" if task in names else f"{session} has no task {task!r}{other}"
 
 
 def _log_path(memory: Memory, session: str, task: str) -> str:
