@@ -123,6 +123,54 @@ def test_a_decision_of_one_who_may_not_decide_does_not_stand(memory, tmp_path, m
     assert verify(memory, outcome.session) == []
 
 
+@pytest.mark.parametrize("word", ["approved", "complete", "rejected"])
+def test_a_decision_on_what_was_not_there_yet_is_taken_back_and_asked_again(memory, tmp_path, word) -> None:
+    """Whoever decides before the plan is there has not seen it. He is told so, and asked once he can look at it."""
+    go = tmp_path / "go"
+    held = guarded(first=f'hear {go}; store checkpoint/plan "do it"')
+    said = "maria decided before checkpoint/plan was there: once it is, decide again"
+    with gate_pipe(go), running(memory, held, tmp_path) as going:
+        going.watcher.until("planner", "working")
+        early = memory.bind(agent="maria").store(KEY, word, namespace=SPACE)
+        memory.wait_until(lambda view: view.entry(KEY, None) != early, timeout=60, namespace=SPACE)
+        if word != "complete":
+            assert memory.retrieve(KEY, namespace=SPACE)["feedback"] == said
+        go.write_text("go", "utf-8")
+        going.watcher.until("planning", "pending")
+        asked = gate(memory).read()
+        assert (asked.shows, asked.feedback) == (("checkpoint/plan",), None if word == "complete" else said)
+        assert going.watcher.states("planning") == ["waiting", "pending"]
+        assert going.watcher.states("builder") == ["waiting"]
+        gate(memory).approve()
+        outcome = going.end()
+    assert (outcome.verdict, verify(memory, outcome.session)) == ("done", [])
+
+
+def test_a_decision_that_one_commit_makes_together_with_what_it_is_about_stands(memory, tmp_path) -> None:
+    """What was there then was seen: another copy may bring both at once."""
+    memory.store("given/plan", "do it", namespace=SPACE)
+    shown = PLANNING._replace(shows=("given/plan",))
+    both = plan(task("builder", "", ["given/plan"], gates=(KEY,)), gates=(shown,), given=("given/plan",))
+    with running(memory, both, tmp_path) as going:
+        going.watcher.until("planning", "pending")
+        with memory.bind(namespace=SPACE, agent="maria").transaction("both") as tx:
+            tx.store("given/plan", "do it well")
+            tx.store(KEY, "approved")
+        assert going.end().verdict == "done"
+
+
+def test_a_gate_that_is_taken_back_shows_again_what_it_has_to(memory, tmp_path) -> None:
+    """A bare word at its key shows nothing: a person would be asked to decide on nothing."""
+    with running(memory, guarded(), tmp_path) as going:
+        going.watcher.until("planning", "pending")
+        memory.bind(agent="planner").store(KEY, "approved", namespace=SPACE)
+        shown = "state == 'pending' && feedback && shows == ['checkpoint/plan']"
+        again = memory.wait_for(KEY, until=shown, timeout=60, namespace=SPACE)
+        assert again.value["feedback"] == "planner may not decide this gate, only human"
+        gate(memory).approve(expect=again)
+        assert going.end().verdict == "done"
+
+
 def test_an_agent_may_decide_where_the_plan_says_so(memory, tmp_path) -> None:
     """A reviewer among the tasks."""
     by_reviewer = PLANNING._replace(deciders=("reviewer",))

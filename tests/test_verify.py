@@ -19,6 +19,7 @@ from gitmem.workflow.verify import starts, verify
 from tests.runs import SPACE, plan, task
 
 KEY = "checkpoint/gates/planning"
+UNSEEN = ("second", "it was started although gate planning was decided by maria before k/1 was there")
 PLAN = plan(
     task("first", stores=[Promise("k/1", ("a",))]),
     task("second", "", ["k/1", ("given", "ok")], gates=(KEY,), stores=["k/2"]),
@@ -89,8 +90,8 @@ def test_a_start_before_a_key_is_found(memory) -> None:
     history.store("maria", KEY, "approved")
     start = history.start("second")
     history.honest("approve", "start second")
-    assert [one for one in verify(memory, "s") if one.revision == start] != []
-    assert history.problems() == [("second", "it was started although k/1 was not there")]
+    assert {one.revision for one in verify(memory, "s")} == {start}
+    assert history.problems() == [("second", "it was started although k/1 was not there"), UNSEEN]
 
 
 def test_every_attempt_is_judged(memory) -> None:
@@ -113,7 +114,7 @@ def test_a_key_that_came_with_the_start_itself_came_too_late(memory) -> None:
     with history.record.memory.transaction("both") as tx:
         tx.store("k/1", {"a": 1})
         tx.store("swarm/second/status", {"state": "working", "attempt": 1})
-    assert history.problems() == [("second", "it was started although k/1 was not there")]
+    assert history.problems() == [("second", "it was started although k/1 was not there"), UNSEEN]
 
 
 def test_the_key_of_an_earlier_run_does_not_count(memory) -> None:
@@ -126,7 +127,8 @@ def test_the_key_of_an_earlier_run_does_not_count(memory) -> None:
     history.store("maria", KEY, "approved")
     history.start("second")
     assert history.problems() == [
-        ("second", f"it was started although k/1 was there only in a version of {revision[:12]}, from before this run")
+        ("second", f"it was started although k/1 was there only in a version of {revision[:12]}, from before this run"),
+        UNSEEN,
     ]
 
 
@@ -148,12 +150,41 @@ def test_a_gate_that_was_decided_by_one_who_may_not_is_found(memory) -> None:
     assert ("second", "it was started although gate planning was decided by first, who may not") in history.problems()
 
 
+def test_a_gate_that_was_decided_before_what_it_shows_was_there_is_found(memory) -> None:
+    """Nobody can have looked at it. A gate that shows something given can be decided at once."""
+    history = History(memory)
+    history.store("maria", KEY, "approved")
+    history.honest("approve")
+    assert history.problems() == [UNSEEN]
+    history.store("maria", KEY, {"state": "approved"})
+    history.start("second", attempt=2)
+    assert history.problems() == [UNSEEN]
+    at_once = plan(task("one", gates=(KEY,)), given=("given",), gates=(PlannedGate("planning", KEY, ("given",)),))
+    history = History(memory, "at-once", at_once)
+    history.store("maria", KEY, "approved")
+    history.start("one")
+    assert history.problems() == []
+
+
+def test_a_gate_that_was_decided_on_what_an_earlier_run_left_is_found(memory) -> None:
+    """A merge brought it in, and the person decided on that: this run's came later."""
+    old = memory.branch("old")
+    old.store("k/1", {"a": "old"})
+    history = History(memory)
+    memory.merge("old")
+    history.store("maria", KEY, "approved")
+    history.honest("approve")
+    assert history.problems() == [UNSEEN]
+
+
 @pytest.mark.parametrize("word", ["pending", "rejected"])
 def test_a_gate_that_was_not_approved_is_found(memory, word) -> None:
     """A gate that is there is not yet open."""
     history = History(memory)
+    history.start("first")
+    history.store("first", "k/1", {"a": 1})
     history.store("maria", KEY, word)
-    history.honest("approve")
+    history.honest("start first", "store k/1", "approve")
     assert history.problems() == [("second", "it was started although gate planning was not approved")]
 
 

@@ -205,9 +205,9 @@ class Gate:
         """Say that what the gate let through is done: nothing comes after it."""
         return self._move("complete", feedback=feedback, expect=expect)
 
-    def reopen(self, feedback: Any, *, expect: Any = UNSET) -> GateStatus:
+    def reopen(self, feedback: Any, shows: Sequence[str] | None = None, *, expect: Any = UNSET) -> GateStatus:
         """Take a decision back, and say why: it was a slip, or somebody decided who may not."""
-        return self._move("reopen", feedback=feedback, expect=expect)
+        return self._move("reopen", shows=shows, feedback=feedback, expect=expect)
 
     def wait_until_approved(self, *, timeout: float | None = None) -> Entry:
         """Wait until the gate is approved, or complete, and give its entry; it may be so already.

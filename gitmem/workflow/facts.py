@@ -1,7 +1,8 @@
 """What a run goes by: the keys of its plan as they stand, and which of them are of this run.
 
 Knows how to read a memory; decides nothing. Law: a version is fresh if and only if its commit comes after the run's
-first one: whatever an earlier run left, a slow clock says, or a merge brings in from before, does not count.
+first one: whatever an earlier run left, a slow clock says, or a merge brings in from before, does not count. And who
+decides at a gate decides on what it shows: what was not there in the decision's own commit was not seen.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ from typing import TYPE_CHECKING
 
 from gitmem.entries import Entry, Version
 from gitmem.errors import CorruptValueError, MissingKeyError, UnknownRevisionError
-from gitmem.workflow.parts import Plan
+from gitmem.recipes.gate_table import DECIDED, state_of
+from gitmem.workflow.parts import RUNNER, Plan
 from gitmem.workflow.ready import Fact, Snapshot
 
 if TYPE_CHECKING:
@@ -43,9 +45,10 @@ def keys_of(plan: Plan) -> list[str]:
 class Origin:
     """A run's first commit, and whether other commits come after it."""
 
-    def __init__(self, view: View, session: str, first: str) -> None:
-        """`first` is the revision at which the plan of this session was made."""
+    def __init__(self, view: View, session: str, plan: Plan, first: str) -> None:
+        """`first` is the revision at which the plan of this session was made; the view is bound to its namespace."""
         self._view = view
+        self._plan = plan
         self._key = plan_key(session)
         self._known: dict[str, bool] = {first: False}
         self.first = first
@@ -60,12 +63,25 @@ class Origin:
 
     def fact(self, entry: Entry) -> Fact:
         """What the plan's decisions are made on."""
-        return Fact(entry.value, entry.revision, entry.agent, self.precedes(entry.revision))
+        fresh = self.precedes(entry.revision)
+        return Fact(entry.value, entry.revision, entry.agent, fresh, self._unseen(entry) if fresh else ())
 
     def facts(self, view: View, keys: Iterable[str]) -> Snapshot:
         """The facts of a snapshot of the past, of the view's namespace."""
         entries = {key: entry_of(view, key) for key in keys}
         return {key: self.fact(entry) for key, entry in entries.items() if entry is not None}
+
+    def _unseen(self, entry: Entry) -> tuple[str, ...]:
+        """What a gate shows that was not there when it was decided, or when the run asked it or took it back."""
+        gate = self._plan.gate(entry.key)
+        if gate is None or not (state_of(entry.value) in DECIDED or entry.agent == RUNNER):
+            return ()
+        then = self._view.at(entry.revision)
+        return tuple(key for key in gate.shows if not self._was_there(then, key))
+
+    def _was_there(self, then: View, key: str) -> bool:
+        entry = entry_of(then, key)
+        return entry is not None and (key in self._plan.given or self.precedes(entry.revision))
 
 
 class Facts:

@@ -1,23 +1,25 @@
 """The gates of a run: asked once all that they show is there, and decided by those who may.
 
-Knows the gates of a plan; the moves are the recipe's. Law: a decision of somebody who may not decide
-never stands, and what lies at a gate's key from before the run is no decision.
+Knows the gates of a plan; the moves are the recipe's. Law: a decision of somebody who may not decide never stands, nor
+one that was made before all that the gate shows was there; and what lies at its key from before the run is none.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gitmem.errors import ConflictError, CorruptValueError, InvalidValueError, MissingKeyError
 from gitmem.recipes.gate import Gate, feedback_text, state_of
 from gitmem.recipes.gate_table import DECIDED, NOTHING, PENDING, REJECTED
 from gitmem.workflow.outcome import Progress
+from gitmem.workflow.parts import RUNNER
 from gitmem.workflow.ready import gate_state
 from gitmem.workflow.states import WAITING
 
 if TYPE_CHECKING:
     from gitmem.memory import Memory
+    from gitmem.recipes.gate import GateStatus
     from gitmem.workflow.facts import Facts
     from gitmem.workflow.parts import Plan, PlannedGate
     from gitmem.workflow.ready import Fact
@@ -52,25 +54,48 @@ class Gating:
         return any(one.state == REJECTED for one in self.progress(facts))
 
     def _look(self, gate: PlannedGate, facts: Facts) -> bool:
-        fact = self._there(gate.key, facts)
-        if fact is None:
-            if not all(self._there(key, facts) for key in gate.shows):
+        fact = facts.snapshot.get(gate.key)
+        if self._there(gate.key, facts) is None:
+            if not self._has_all(gate, facts):
                 return False
-            stale = facts.snapshot.get(gate.key)
-            if stale is not None:  # a merge brought it in from before this run
-                return self._begin_anew(gate, stale)
+            if fact is not None:  # a merge brought it in from before this run
+                return self._begin_anew(gate, fact)
             return self._try(lambda one: one.request(gate.shows), gate)
-        if state_of(fact.value) not in DECIDED or self._plan.may_decide(gate, fact.agent):
+        assert fact is not None
+        if state_of(fact.value) in DECIDED:
+            return self._judge(gate, fact, facts)
+        if not self._is_half_asked(gate, fact) or not self._has_all(gate, facts):
             return False
-        feedback = f"{fact.agent} may not decide this gate, only {', '.join(gate.deciders)}"
-        return self._try(lambda one: one.reopen(feedback, expect=fact.revision), gate) or self._begin_anew(gate, fact)
+        said = _feedback(fact)
+        return self._try(lambda one: one.request(gate.shows, feedback=said, expect=fact.revision), gate, fact)
 
-    def _try(self, move: Callable[[Gate], object], gate: PlannedGate) -> bool:
+    def _judge(self, gate: PlannedGate, fact: Fact, facts: Facts) -> bool:
+        """Take a decision back that may not stand."""
+        if not self._plan.may_decide(gate, fact.agent):
+            feedback = f"{fact.agent} may not decide this gate, only {', '.join(gate.deciders)}"
+        elif fact.unseen:
+            feedback = f"{fact.agent} decided before {', '.join(fact.unseen)} was there: once it is, decide again"
+        else:
+            return False
+        shows = [key for key in gate.shows if self._there(key, facts)]
+        again = self._try(lambda one: one.reopen(feedback, shows, expect=fact.revision), gate)
+        return again or self._begin_anew(gate, fact)
+
+    def _is_half_asked(self, gate: PlannedGate, fact: Fact) -> bool:
+        """Whether the run took it back when not all that it shows was there."""
+        shows = fact.value.get("shows") if isinstance(fact.value, Mapping) else None
+        return fact.agent == RUNNER and (bool(fact.unseen) or shows != list(gate.shows))
+
+    def _has_all(self, gate: PlannedGate, facts: Facts) -> bool:
+        return all(self._there(key, facts) is not None for key in gate.shows)
+
+    def _try(self, move: Callable[[Gate], GateStatus], gate: PlannedGate, before: Fact | None = None) -> bool:
+        """Whether the move was made; one that changes nothing was not."""
         try:
-            move(Gate(self._memory, gate.key, namespace=self._plan.namespace))
+            made = move(Gate(self._memory, gate.key, namespace=self._plan.namespace)).entry
         except (ConflictError, CorruptValueError, InvalidValueError):  # it has moved, or is no gate
             return False
-        return True
+        return before is None or made is None or made.revision != before.revision
 
     def _begin_anew(self, gate: PlannedGate, fact: Fact) -> bool:
         """Take away a decision that no move takes back."""
@@ -86,9 +111,13 @@ class Gating:
 
     def _progress(self, gate: PlannedGate, facts: Facts) -> Progress:
         fact, state = self._there(gate.key, facts), gate_state(self._plan, gate.key, facts.snapshot)
+        feedback = None if fact is None else _feedback(fact)
+        reason = "" if feedback is None else feedback_text(feedback)
         if fact is None or state == NOTHING:
             missing = tuple(key for key in gate.shows if self._there(key, facts) is None)
-            return Progress("gate", gate.name, WAITING, waiting_for=missing)
-        feedback = fact.value.get("feedback") if isinstance(fact.value, Mapping) else None
-        reason = "" if feedback is None else feedback_text(feedback)
+            return Progress("gate", gate.name, WAITING, waiting_for=missing, reason=reason)
         return Progress("gate", gate.name, state, reason=reason, by="" if state == PENDING else fact.agent)
+
+
+def _feedback(fact: Fact) -> Any:
+    return fact.value.get("feedback") if isinstance(fact.value, Mapping) else None

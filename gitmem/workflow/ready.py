@@ -21,12 +21,16 @@ from gitmem.workflow.states import DONE, FAILED, WAITING, WORKING
 
 
 class Fact(NamedTuple):
-    """A key that is there: who stored this version of it, and whether it is `fresh`, newer than the run's beginning."""
+    """A key that is there: who stored this version of it, and whether it is `fresh`, newer than the run's beginning.
+
+    `unseen` are the keys that a gate shows and that were not there yet when it was decided: then it is no decision.
+    """
 
     value: Any
     revision: str
     agent: str
     fresh: bool
+    unseen: tuple[str, ...] = ()
 
 
 Snapshot: TypeAlias = Mapping[str, Fact]
@@ -74,8 +78,8 @@ def broken_promises(task: Task, before: Snapshot, after: Snapshot) -> list[str]:
 
 
 def gate_state(plan: Plan, key: str, snapshot: Snapshot) -> str:
-    """The state of a gate as far as it counts in this run: what was said before it began is nothing, and a decision
-    of somebody who may not decide is pending.
+    """The state of a gate as far as it counts in this run: what was said before it began, or decided before all that
+    it shows was there, is nothing, and a decision of somebody who may not decide is pending.
     """
     return _Look(plan, snapshot).gate(key)
 
@@ -94,7 +98,8 @@ class _Look:
     def fact(self, key: str) -> Fact | None:
         """What counts at a key: something given counts whenever it was stored, anything else if it is fresh."""
         fact = self._snapshot.get(key)
-        return fact if fact is not None and (fact.fresh or self.ways.given(key)) else None
+        counts = fact is not None and (fact.fresh or self.ways.given(key)) and not fact.unseen
+        return fact if counts else None
 
     def met(self, want: Want) -> bool:
         fact = self.fact(want.key)

@@ -64,7 +64,7 @@ class Record:
         self.memory = memory.bind(agent=RUNNER, session=session, namespace=plan.namespace)
         self.session = session
         self.plan = plan
-        self.origin = Origin(self.memory, session, first)
+        self.origin = Origin(self.memory, session, plan, first)
 
     @classmethod
     def begin(cls, memory: Memory, session: str, plan: Plan) -> Record | None:

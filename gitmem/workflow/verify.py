@@ -2,8 +2,8 @@
 
 Knows git's history alone; trusts no clock, no log, no phase, and the plan only as the run's first commit has it.
 Proved is, for every commit that says of itself that the run starts a task: the commit before it holds each key and gate
-that the task waits for, in a version that the run itself brought about, a gate decided by one of its deciders; the task
-wrote nothing earlier; and where the task is called done, its promises are there.
+that the task waits for, in a version that the run itself brought about, a gate decided by one of its deciders when all
+that it shows was there; the task wrote nothing earlier; and where the task is called done, its promises are there.
 Not proved is who made a commit, nor whose work a key is: whoever may write can sign as anybody, as `gitmem-run` too. A
 start that somebody forged is judged like any other, so it can make a run look worse; but a start that nobody committed,
 and after which the task wrote nothing, leaves no trace to be found.
@@ -79,7 +79,7 @@ class _History:
         self.plan: Plan
         self.plan, first = plan_of(memory, session)
         self.view: View = memory.bind(namespace=self.plan.namespace)
-        self.origin = Origin(self.view, session, first)
+        self.origin = Origin(self.view, session, self.plan, first)
         self._written: dict[str, list[str]] = {}
         for commit in self.view.log(session=session):
             self._written.setdefault(commit.agent, []).append(commit.revision)
@@ -127,6 +127,8 @@ class _History:
             return f"{key} was there only in a version of {fact.revision[:12]}, from before this run"
         if gate is not None and not self.plan.may_decide(gate, fact.agent):
             return f"gate {gate.name} was decided by {fact.agent}, who may not"
+        if gate is not None and fact.unseen:
+            return f"gate {gate.name} was decided by {fact.agent} before {', '.join(fact.unseen)} was there"
         return f"gate {gate.name} was not approved" if gate is not None else f"{key} was not as it is waited for"
 
     def _hasty(self, task: Task, began: list[Version]) -> Iterator[Finding]:
