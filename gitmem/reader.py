@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from gitmem import trees
 from gitmem.errors import CorruptValueError, InvalidPatternError, MissingKeyError, typed
-from gitmem.keys import check_key, check_namespace
+from gitmem.keys import DEFAULT_NAMESPACE, check_key, check_namespace
 from gitmem.members import ABSENT
 from gitmem.objects import CorruptObjectError, MissingObjectError
 from gitmem.vault import Clock, Snapshot, Unreadable, Vault
@@ -334,4 +334,5 @@ def _near(reader: Reader, namespace: str, key: str) -> str:
             meant = "/".join([*segments[:depth], close[0], *segments[depth + 1 :]])
             return f"did you mean {meant!r}?"
         break
-    return "`gitmem list` shows the keys"
+    space = "" if namespace == DEFAULT_NAMESPACE else f" -n {typed(namespace)}"
+    return f"`gitmem list{space}` shows the keys"

@@ -84,7 +84,7 @@ def test_a_gate_goes_from_request_to_complete() -> None:
     [
         (("approve", "planning"), 4, "cannot be approved: it is rejected, by bob at"),
         (("wait", "planning"), 6, "it is rejected, by bob at .*: no rollback\nhint: .*gate resubmit planning`"),
-        (("wait", "other", "--timeout", "0"), 5, "hint: somebody has to decide: `gitmem gate review other`"),
+        (("wait", "other", "--timeout", "0"), 5, "hint: nobody has requested it yet: `gitmem gate request other` does"),
         (("status", "other"), 3, "has not been requested\nhint: `gitmem gate request other`"),
         (("review", "other", "--json"), 3, "has not been requested"),
         (("status", PLAN), 7, "is no gate"),
@@ -106,6 +106,19 @@ def test_what_is_refused_has_its_exit_code(memory: Memory, argv: tuple[str, ...]
     assert result.stdout == ""
     assert re.search(told, result.stderr), result.stderr
     assert memory.snapshot == before
+
+
+def test_a_decision_that_nobody_had_asked_for_is_told_so(memory: Memory) -> None:
+    """Its name was mistyped, perhaps: whoever waits at the gate that was meant waits on."""
+    assert gitmem("gate", "request", "planning").stderr == ""
+    assert gitmem("gate", "wait", "planning", "--timeout", "0").stderr.splitlines()[1] == (
+        "hint: somebody has to decide: `gitmem gate review planning`"
+    )
+    asked = "hint: nobody had requested this gate; pending: planning\n"
+    assert gitmem("gate", "approve", "planing").stderr == asked
+    assert gitmem("gate", "reject", "plan", "--feedback", "no").stderr == asked
+    assert gitmem("gate", "approve", "planning").stderr == ""
+    assert gitmem("gate", "approve", "other").stderr == "hint: nobody had requested this gate; pending: none\n"
 
 
 def test_a_wait_ends_with_what_it_waited_for(memory: Memory) -> None:

@@ -123,6 +123,33 @@ def test_a_document_is_waited_for_by_contributors_and_members(memory: Memory, st
     assert (said["api_endpoints"], said["test_coverage"]) == (["/login"], 85)
 
 
+def test_a_document_that_is_there_or_is_not_is_told(memory: Memory) -> None:
+    """Opened once more with something else it has not changed; whoever changes it too early learns how to begin it."""
+    early = gitmem("shared", "append", STATE, "/login", "--at", "/api_endpoints")
+    assert early.exit_code == 3
+    assert early.stderr.splitlines()[-1] == f"hint: `gitmem shared open {STATE} VALUE` begins it"
+    assert gitmem("shared", "open", STATE, FRESH).stderr == ""
+    assert gitmem("shared", "open", STATE, FRESH).stderr == ""
+    again = gitmem("shared", "open", STATE, "{}")
+    assert again.stderr == "hint: it was there already, with another value, and stays as it is\n"
+    assert memory.entry(STATE).version == 1
+
+
+def test_a_result_that_lies_elsewhere_is_told_to_who_waits_in_vain(memory: Memory) -> None:
+    """Stored by hand, and so in the namespace `default`, in which no step is looked for."""
+    memory.bind(namespace="default").store("handoff/step1/done", 1)
+    memory.store("handoff/step2/done", 1)
+    told = {
+        step: gitmem("handoff", "receive", f"handoff/{step}/done", "--timeout", "0").stderr.splitlines()[1]
+        for step in ("step1", "step3")
+    }
+    assert told == {
+        "step1": "hint: there is one in namespace 'default': name it with -n default",
+        "step3": "hint: did you mean 'handoff/step2/done'?",
+    }
+    assert gitmem("handoff", "receive", "handoff/step1/done", "-n", "default", "--timeout", "0").stdout == "1\n"
+
+
 def test_an_interrupted_wait_says_nothing(memory: Memory, start: Start) -> None:
     """Ctrl-C while it waits: exit code 130, no traceback."""
     mine, theirs = pty.openpty()

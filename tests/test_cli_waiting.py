@@ -68,6 +68,27 @@ def test_a_waiter_in_one_process_returns_when_another_stores(memory: Memory) -> 
     assert {key: entry["value"] for key, entry in json.loads(out).items()} == {"a": 1, "b": 2}
 
 
+@pytest.mark.parametrize(
+    ("argv", "told"),
+    [
+        (("a/done", "-n", "team"), "hint: there is one in namespace 'default': name it with -n default"),
+        (("a/doen",), "hint: did you mean 'a/done'?"),
+        (("none", "a/*"), "hint: `gitmem list` shows the keys"),
+        (("a/*", "none"), "hint: keys are waited for one by one, and * is only itself: `gitmem watch` takes a glob"),
+        (("a/done", "--until", "@ == 'x'"), "hint: 'a/done' is there (version 1, by coder), but --until does not "
+         "hold for it"),
+    ],
+    ids=["elsewhere", "misspelled", "nowhere", "a-glob", "another-value"],
+)
+def test_whoever_waits_in_vain_is_told_what_was_meant(memory: Memory, argv: tuple[str, ...], told: str) -> None:
+    """The key lies elsewhere, is spelled otherwise, or has another value: it would never have come."""
+    memory.store("a/done", "y")
+    memory.store("b", 1, namespace="team")
+    done = gitmem("wait", *argv, "--timeout", "0")
+    assert (done.returncode, done.stderr.splitlines()[1]) == (5, told)
+    assert done.stderr.splitlines()[2].startswith("hint: wait on with `gitmem wait ")
+
+
 def test_events_come_as_lines_as_they_happen_a_commit_at_a_time(memory: Memory) -> None:
     """Nothing is held back until a buffer is full."""
     watch = watching(memory, "a/**")

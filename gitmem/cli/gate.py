@@ -18,7 +18,7 @@ from gitmem.cli.opening import reading, writing
 from gitmem.cli.output import hint, line, short, write, write_array, write_json, write_table
 from gitmem.cli.recipes import TIMEOUT
 from gitmem.entries import format_time
-from gitmem.errors import GitmemError, typed
+from gitmem.errors import GitmemError, WaitTimeoutError, typed
 from gitmem.recipes.gate import PENDING, Gate, GateStatus, feedback_text, gates, status_of
 
 if TYPE_CHECKING:
@@ -81,6 +81,7 @@ def approve(place: Place, as_json: bool, name: str, feedback: str | None, expect
     """
     made = _moving(place, name).approve(feedback=feedback, expect=values.expected(expect))
     _tell_move(made, "approved", as_json)
+    _tell_unasked(place, made)
 
 
 @gate.verb("reject")
@@ -94,6 +95,7 @@ def reject(place: Place, as_json: bool, name: str, feedback: str, expect: str | 
     """
     made = _moving(place, name).reject(feedback, expect=values.expected(expect))
     _tell_move(made, "rejected", as_json)
+    _tell_unasked(place, made)
 
 
 @gate.verb("resubmit")
@@ -162,7 +164,14 @@ def wait(place: Place, as_json: bool, name: str, timeout: float | None) -> None:
 
     Exits with 6 and tells the feedback as soon as it is rejected.
     """
-    entry = _gate(reading(place), place, name).wait_until_approved(timeout=timeout)
+    waited = _gate(reading(place), place, name)
+    try:
+        entry = waited.wait_until_approved(timeout=timeout)
+    except WaitTimeoutError as error:
+        if waited.read().entry is None:
+            requested = f"`{waited.command('request')}` does; `gitmem gate list` lists those that have been"
+            error.hint = f"nobody has requested it yet: {requested}"
+        raise
     found = status_of(entry)
     if as_json or found is None:
         write_json(entry.to_json())
@@ -238,6 +247,14 @@ def _pending(memory: Memory, place: Place) -> list[str]:
 
 def _tell_move(made: GateStatus, word: str, as_json: bool) -> None:
     write_json(made.to_json()) if as_json else write(f"{word} {line(made.key)}{_revision(made)}")
+
+
+def _tell_unasked(place: Place, made: GateStatus) -> None:
+    """A decision on a gate of which nobody has spoken before: perhaps another one was meant."""
+    if made.entry is None or made.entry.version > 1:
+        return
+    pending = [one.name for one in gates(reading(place), namespace=place.namespace) if one.state == PENDING]
+    hint(f"nobody had requested this gate; pending: {', '.join(pending) or 'none'}")
 
 
 def _revision(status: GateStatus) -> str:

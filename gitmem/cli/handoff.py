@@ -14,9 +14,10 @@ from gitmem.cli import values
 from gitmem.cli.command import Place, family, keys_like
 from gitmem.cli.opening import reading, writing
 from gitmem.cli.output import compact, hint, write_array, write_table
-from gitmem.cli.recipes import ENTRY, MESSAGE, TIMEOUT, tell_value
+from gitmem.cli.recipes import ENTRY, MESSAGE, TIMEOUT, tell_value, told_why
 from gitmem.cli.writes import tell_entry
 from gitmem.entries import format_time
+from gitmem.recipes.ground import coordinating
 from gitmem.recipes.handoff import STEPS, Handoff
 
 _REQUIRES = click.option("--requires", multiple=True, metavar="FIELD", help="A field that the result must have: a "
@@ -63,7 +64,9 @@ def receive(
 
     A value that lacks a required field does not count yet.
     """
-    entry = Handoff(reading(place), namespace=place.namespace).receive(step, requires=requires, timeout=timeout)
+    memory = coordinating(reading(place), place.namespace)
+    with told_why(memory):
+        entry = Handoff(memory, namespace=memory.namespace).receive(step, requires=requires, timeout=timeout)
     tell_value(entry, as_json, whole=whole)
 
 

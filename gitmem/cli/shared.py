@@ -17,6 +17,7 @@ from gitmem.cli.opening import reading, writing
 from gitmem.cli.output import hint, line, short, write, write_json, write_table
 from gitmem.cli.recipes import ENTRY, MESSAGE, TIMEOUT, tell_value
 from gitmem.cli.writes import tell_entry
+from gitmem.codec import equal
 from gitmem.entries import format_time
 from gitmem.recipes.shared import Shared
 
@@ -51,7 +52,10 @@ def open_document(place: Place, as_json: bool, key: str, value: str | None, sour
     then. What is printed is what is there.
     """
     initial = values.read(value, source, as_text=as_text)
-    tell_entry("open:", Shared(writing(place), key, namespace=place.namespace).open(initial), as_json)
+    found = Shared(writing(place), key, namespace=place.namespace).open(initial)
+    tell_entry("open:", found, as_json)
+    if not equal(found.value, initial):
+        hint("it was there already, with another value, and stays as it is")
 
 
 @shared.verb("patch")

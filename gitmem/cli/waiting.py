@@ -21,7 +21,7 @@ from gitmem.cli.command import Place, Verb, keys_like, verb
 from gitmem.cli.failures import INTERRUPTED, Misused
 from gitmem.cli.opening import reading
 from gitmem.cli.output import compact, hint, line, note, on_terminal, paint, short, write, write_json, write_table
-from gitmem.cli.recipes import TIMEOUT, tell_value
+from gitmem.cli.recipes import TIMEOUT, tell_value, told_why
 from gitmem.entries import ABSENT, Entry, format_time
 from gitmem.errors import typed
 from gitmem.recipes.ground import countdown
@@ -49,10 +49,11 @@ def wait(
     missing, and its hint the revision to watch on from.
     """
     memory = reading(place)
-    if first:
-        found = {"": memory.wait_for_any(keys, until=until, timeout=timeout)}
-    else:
-        found = memory.wait_for_all(keys, until=until, timeout=timeout)
+    with told_why(memory, until=until):
+        if first:
+            found = {"": memory.wait_for_any(keys, until=until, timeout=timeout)}
+        else:
+            found = memory.wait_for_all(keys, until=until, timeout=timeout)
     entries = list(found.values())
     if not as_json and on_terminal():
         for entry in entries:

@@ -12,11 +12,11 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from gitmem import codec, pointers
-from gitmem.errors import KeyExistsError, StaleError, WaitTimeoutError
+from gitmem.errors import KeyExistsError, MissingKeyError, StaleError, WaitTimeoutError, typed
 from gitmem.globs import escape
 from gitmem.keys import check_key
 from gitmem.members import ABSENT
-from gitmem.recipes.ground import coordinating, countdown, each
+from gitmem.recipes.ground import coordinating, countdown, each, where
 
 if TYPE_CHECKING:
     from gitmem.entries import Entry
@@ -85,9 +85,13 @@ class Shared:
 
     def _change(self, change: Callable[[Any], None], message: str | None) -> Entry:
         memory = self._memory
-        with memory.transaction(message or f"contribute to {memory.namespace} {self.key}") as tx:
-            change(tx)
-            tx.store(self._contribution(memory.agent), {"by": memory.agent})
+        try:
+            with memory.transaction(message or f"contribute to {memory.namespace} {self.key}") as tx:
+                change(tx)
+                tx.store(self._contribution(memory.agent), {"by": memory.agent})
+        except MissingKeyError as error:
+            error.hint += f"\n`gitmem shared open {typed(self.key)} VALUE{where(memory)}` begins it"
+            raise
         return memory.entry(self.key)
 
     def _contribution(self, agent: str, quoted: Callable[[str], str] = str) -> str:
