@@ -85,7 +85,7 @@ def idle(ground: Ground) -> Iterator[Figure]:
 
 
 def thousand(ground: Ground) -> Iterator[Figure]:
-    """A store beside 1,000 waiters for other keys: in another process, and in the writer's own.
+    """A store beside 1,000 waiters for other keys.
 
     On another core, since what a writer loses where the system wakes a waiter on the writer's own core, it loses to
     any waiter, and to any program that hears of files: so beside one waiter the cores are left to the system.
@@ -97,10 +97,6 @@ def thousand(ground: Ground) -> Iterator[Figure]:
     yield compare("wait-thousand", work, pair, peer="beside none", limit=1.1)
     pair = _beside(ground, turns, WAITERS, 1, set())
     yield compare("wait-thousand-one", "the same, on any core", pair, peer="beside 1", limit=1.1)
-    crowded, alone = ground.filled(PRESENT), ground.filled(PRESENT)
-    with _waiting(crowded, WAITERS), _waiting(alone, 1):
-        pair = _stores(crowded, alone, turns)
-    yield compare("wait-thousand-own", "the same in the writer's process", pair, peer="beside 1", limit=1.1)
 
 
 def _beside(ground: Ground, turns: int, ours: int, peers: int, cores: set[int]) -> Pair:
@@ -196,18 +192,6 @@ def _thread(work: Callable[[], object]) -> Callable[[], float]:
         return ended[0]
 
     return returned
-
-
-@contextmanager
-def _waiting(path: Path, waiters: int) -> Iterator[None]:
-    """So many who wait in this process, for keys that never come."""
-    with open_memory(path) as memory:
-        waits = [memory.when_changed(lambda: None, keys=[f"never/{number}"]) for number in range(waiters)]
-        try:
-            yield
-        finally:
-            for one in waits:
-                one.close()
 
 
 # --- processes of their own
