@@ -22,7 +22,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from tests.bench import crowds, merges, reads, waiting, writes
+from tests.bench import crowds, merges, reads, runs, waiting, writes
 from tests.bench.ground import Ground
 from tests.bench.measure import Figure
 from tests.bench.results import keep, table
@@ -45,6 +45,8 @@ ROWS: dict[str, Callable[[Ground], Iterator[Figure]]] = {
     "wait": waiting.latency,
     "wait-idle": waiting.idle,
     "wait-thousand": waiting.thousand,
+    "run-chain": runs.chain,
+    "run-fanout": runs.fan_out,
 }
 
 
