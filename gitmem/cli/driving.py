@@ -133,7 +133,7 @@ class Drive:
         self._stops += 1
         self._runner.stop()
         if self._stops == 1:
-            note("ending the agents; once more kills them")
+            self._teller.remark("ending the agents; once more kills them")
 
 
 @contextmanager

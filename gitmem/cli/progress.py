@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-from gitmem.cli.output import counted, line, paint, table, write
+from gitmem.cli.output import counted, line, note, paint, table, write
 from gitmem.workflow.outcome import Progress
 from gitmem.workflow.states import DONE, FAILED, STOPPED, WAITING, WORKING
 
@@ -82,6 +82,10 @@ class Silence:
     def told(self, progress: Progress) -> None:
         """A task or a gate stands somewhere else now."""
 
+    def remark(self, text: str) -> None:
+        """Tell the person something that is no news of the run, at once."""
+        note(text)
+
     def pass_time(self) -> None:
         """All that has happened so far is told; some time has passed."""
 
@@ -93,7 +97,7 @@ class Lines(Silence):
         """`ways` says how a person decides at a gate (its name): where one can."""
         self._board = Board()
         self._ways = ways
-        self._held: list[Progress] | None = None
+        self._held: list[str] | None = None
 
     def begin(self, session: str) -> None:
         """Print the session, by which everything else about the run is found."""
@@ -107,21 +111,21 @@ class Lines(Silence):
             yield
         finally:
             held, self._held = self._held, None
-            for progress in held:
-                self.told(progress)
+            for news in held:
+                write(news)
 
     def told(self, progress: Progress) -> None:
-        """Print it, if it is news."""
-        if self._held is not None:
-            self._held.append(progress)
-            return
+        """Print it, if it is news; with the time at which it was told, also where it is printed later."""
         before = self._board.take(progress)
         news = sentence(progress, self._board.rows[progress.kind, progress.name], first=before is None)
         if news and (before is None or before.progress.state != progress.state):
             seconds = time.monotonic() - self._board.began
             name = f"gate {progress.name}" if progress.kind == "gate" else progress.name
             way = self._ways.get(progress.name, "") if progress.state == PENDING else ""
-            write(f"{seconds:7.1f} s  {line(name)}: {line(news)}{': ' + line(way) if way else ''}")
+            self._print(f"{seconds:7.1f} s  {line(name)}: {line(news)}{': ' + line(way) if way else ''}")
+
+    def _print(self, news: str) -> None:
+        write(news) if self._held is None else self._held.append(news)
 
 
 def sentence(progress: Progress, row: Row, *, first: bool) -> str:
@@ -183,6 +187,15 @@ class LiveTable(Silence):
     def told(self, progress: Progress) -> None:
         """It is drawn with the next `pass_time`."""
         self._board.take(progress)
+
+    def remark(self, text: str) -> None:
+        """Above the table: what is printed where the cursor stands is drawn over at once."""
+        if self._live is None:
+            note(text)
+            return
+        from rich.text import Text
+
+        self._live.console.print(Text(line(text)))
 
     def pass_time(self) -> None:
         """Draw it all anew, unless the terminal is somebody else's."""
