@@ -84,7 +84,7 @@ _EPILOG = """\b
 Where and who, also as environment variables: GITMEM_STORE, GITMEM_BRANCH, GITMEM_NAMESPACE, GITMEM_AGENT,
 GITMEM_SESSION.
 Exit codes: 0 done, 1 failure, 2 usage, 3 no such key or revision, 4 conflict, 5 wait timed out, 6 gate
-rejected, 7 invalid key, value or pattern, 8 busy.
+rejected, 7 invalid key, value, pattern or plan, 8 busy.
 Completion: eval "$(_GITMEM_COMPLETE=bash_source gitmem)" in ~/.bashrc; zsh_source and fish_source likewise.
 """
 

@@ -106,7 +106,7 @@ def _system(error: OSError) -> str:
 
 def _system_hints(error: OSError) -> list[str]:
     hints = {
-        errno.ENOENT: "check the path: its folder has to exist",
+        errno.ENOENT: "check the path: the file, or for a new one its folder, has to exist",
         errno.EACCES: "check who owns the file, and its mode",
         errno.EISDIR: "this is a folder: name a file",
         errno.ENOSPC: "the disk is full: free some space and run the command again",
