@@ -45,7 +45,7 @@ class Place:
 _PLACES = (
     ("store", "PATH", "The memory: a .gitmem, a bare repository, or the folder with .gitmem in it."),
     ("branch", "NAME", "The branch; `main` when none is named."),
-    ("namespace", "NAME", "The namespace. If none is named: `coordination` where agents work together, else `default`."),
+    ("namespace", "NAME", "The namespace; when none is named, `coordination` where agents meet, else `default`."),
     ("agent", "NAME", "Who writes; git's user.name or the login when none is named."),
     ("session", "ID", "The session that a write belongs to."),
 )
