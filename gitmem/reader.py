@@ -254,7 +254,7 @@ def condition(expression: str) -> Any:
 
     try:
         compiled = jmespath.compile(expression)
-    except JMESPathError as error:
+    except (JMESPathError, ValueError, RecursionError) as error:  # also a number of a million digits
         raise _malformed(expression, error) from None
 
     def test(value: Any) -> bool:

@@ -16,7 +16,7 @@ from gitmem.workflow.order import Order
 from gitmem.workflow.parts import HUMAN, RUNNER, Agent, Plan, PlannedGate, Promise, Task, Waits, Want, gate_key
 from gitmem.workflow.plan import parse_plan, stages
 from gitmem.workflow.problems import misfits
-from gitmem.workflow.reading import _MEANT
+from gitmem.workflow.reading import _MEANT, near
 from tests.house.blueprint import TOP
 from tests.plans import plans, to_toml
 
@@ -132,6 +132,35 @@ def test_what_is_not_there_is_said() -> None:
             ask("nobody")
     assert gate_key("g") == "checkpoint/gates/g"
     assert gate_key("own/g") == "own/g"
+
+
+@pytest.mark.parametrize("until", ["(" * 5000, "!" * 5000 + "a", f"[{'9' * 5000}]", f"`{'[' * 99_999}`"], ids="(![`")
+def test_a_condition_that_no_parser_can_bear_is_a_problem_among_the_others(until: str) -> None:
+    """Not a traceback of the parser's."""
+    with pytest.raises(InvalidPlanError) as caught:
+        parse_plan(to_toml(Plan("p", given=("k",), agents=(Agent("a", ("run",)),), tasks=(_waiting(until),))))
+    assert [one[:15] for one in caught.value.problems] == ["line 24: until:"]
+
+
+def _waiting(until: str) -> Task:
+    return Task("t", "a", waits=Waits("all", (Want("k", until),)))
+
+
+def test_many_parts_are_read_and_many_mistakes_are_told_in_time() -> None:
+    """What is known is not looked for in a list, and of those that might be meant a few are compared."""
+    keys = [f"made/here/{at}" for at in range(5000)]
+    tasks = [Task(f"t{at}", "a", stores=(Promise(key),)) for at, key in enumerate(keys)]
+    last = Task("last", "a", waits=Waits("all", tuple(map(Want, keys))))
+    found = list(misfits(Plan("p", agents=(Agent("a", ("run",)),), tasks=(*tasks, last))))
+    assert found == []
+    lost = tuple(Want(f"made/there/{at}") for at in range(100))
+    many = Plan("p", agents=(Agent("a", ("run",)),), tasks=(*tasks, last._replace(waits=Waits("all", lost))))
+    assert len(list(misfits(many))) == len(lost)
+    read = parse_plan(to_toml(Plan("p", given=tuple(keys), tasks=(Task("t", "a"),), agents=many.agents)))
+    assert len(read.given) == len(keys)
+    compared = iter(keys)
+    assert near("made/here/10001", compared) != ""
+    assert next(compared) == "made/here/200"
 
 
 def test_every_word_of_another_tool_leads_to_a_setting_that_there_is() -> None:

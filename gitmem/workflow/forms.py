@@ -170,8 +170,9 @@ def _task_name(draft: Draft, place: toml.Place, value: Any) -> str | None:
         return None
     if name in (HUMAN, RUNNER):
         draft.wrong(f"a task cannot be called {name!r}: that is somebody else's name", *place)
-    elif "/" in name:
-        draft.wrong(f"name {name!r} contains a slash: a task's name is one part of the key swarm/NAME/status", *place)
+    elif "/" in name or name in (".", ".."):
+        more = "contains a slash" if "/" in name else "means a folder"
+        draft.wrong(f"name {name!r} {more}: a task's name is one part of the key swarm/NAME/status", *place)
     else:
         _key(draft, place, f"swarm/{name}/status")
     return name

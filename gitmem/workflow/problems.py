@@ -37,9 +37,11 @@ def _who(task: Task) -> str:
 def _names(plan: Plan, ways: Order) -> Iterator[Misfit]:
     """Each task and each gate has a name of its own."""
     for kind, names in (("task", [task.name for task in plan.tasks]), ("gate", [gate.key for gate in plan.gates])):
+        known: set[str] = {""}
         for at, name in enumerate(names):
-            if name in names[:at] and name:
+            if name in known and name:
                 yield Misfit((kind, at), f"there are two {kind}s called {name!r}")
+            known.add(name)
 
 
 def _agents(plan: Plan, ways: Order) -> Iterator[Misfit]:

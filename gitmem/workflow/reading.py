@@ -9,10 +9,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
+from itertools import islice
 from typing import Any, NamedTuple
 
 from gitmem import toml
 from gitmem.errors import GitmemError
+
+_COMPARED = 200  # words, for one that is not known: there may be as many of those, and each comparison takes its time
 
 Read = Callable[["Draft", toml.Place, Any], Any]
 """Reads one setting: notes what is wrong with it, and gives what can be used of it, or None."""
@@ -82,8 +85,8 @@ class Form(NamedTuple):
 
 
 def near(word: str, words: Iterable[str]) -> str:
-    """`; did you mean …?` for the nearest of some words, or nothing."""
-    found = get_close_matches(word, list(words), n=1)
+    """`; did you mean …?` for the nearest of some words, or nothing; of very many only the first are looked at."""
+    found = get_close_matches(word, list(islice(words, _COMPARED)), n=1)
     return f"; did you mean {found[0]!r}?" if found else ""
 
 
@@ -166,15 +169,18 @@ def each(one: Read, example: str, kind: str = "") -> Read:
             draft.wrong(f"{_name(place)} has to be a list: {_name(place)} = {_listed(value, example)}", *place)
             value = [value] if isinstance(value, str) else []
         found: list[Any] = []
+        named: set[Any] = set()
         for at, element in enumerate(value):
             part = one(draft, (*place, at), element)
             if part is None:
                 continue
-            if kind and _mark(part) in map(_mark, found):
-                draft.wrong(f"{_name(place)} names {_mark(part)!r} twice", *place, at)
+            mark = _mark(part)
+            if kind and mark in named:
+                draft.wrong(f"{_name(place)} names {mark!r} twice", *place, at)
                 continue
             found.append(part)
-            draft.places[(kind, *place[1:2], _mark(part))] = (*place, at)
+            named.add(mark)
+            draft.places[(kind, *place[1:2], mark)] = (*place, at)
         return tuple(found)
 
     return read
