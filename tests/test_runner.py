@@ -206,6 +206,29 @@ def test_a_task_that_takes_too_long_is_ended(memory, tmp_path) -> None:
     assert (outcome.verdict, reason(outcome, "deaf")) == ("timed out", "timed out after 0.5 s")
 
 
+def test_a_log_that_cannot_be_written_fails_its_task_and_nothing_else(memory, tmp_path) -> None:
+    """A folder that was made read-only, or in which somebody put something else."""
+    spoil = f"{tmp_path}/spoil"
+    blocking = plan(task("one", f"store k 1; hear {spoil}", stores=["k"]), task("two", "", ["k"]), task("three"))
+    with gate_pipe(Path(spoil)), running(memory, blocking, tmp_path) as going:
+        going.watcher.until("one", "working")
+        (memory.local_folder("runs", str(going.runner.session)) / "two.log").mkdir()
+        going.watcher.until("two", "failed")
+        Path(spoil).write_text("go", "utf-8")
+        outcome = going.end()
+    assert ends(outcome) == {"one": "done", "two": "failed", "three": "done"}
+    assert reason(outcome, "two") == "it cannot be started: its log cannot be written: Is a directory"
+    assert verify(memory, outcome.session) == []
+
+
+@pytest.mark.parametrize("seconds", [1e10, 1e300])
+def test_more_time_than_any_system_can_sleep_is_as_good_as_no_end(memory, tmp_path, seconds) -> None:
+    """For a task, for the run, and for a key that will expire in some other age."""
+    memory.store("given", 1, namespace=SPACE, ttl=2e11)
+    patient = plan(task("one", "", ["given"], timeout=seconds), given=("given",))
+    assert run(memory, patient, tmp_path, timeout=seconds).verdict == "done"
+
+
 def test_a_program_that_is_not_there_is_a_failure_with_its_name(memory, tmp_path) -> None:
     """Not a traceback of ours, nor an exit code that one has to look up."""
     missing = plan(task("one"))

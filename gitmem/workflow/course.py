@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from gitmem.entries import Entry
 from gitmem.errors import StaleError, StorageError
+from gitmem.watch.waiting import ASLEEP, LONGEST
 from gitmem.workflow.gating import Gating
 from gitmem.workflow.keeping import Ended, Failed, Keeper, Lost
 from gitmem.workflow.outcome import INTERRUPTED, REJECTED, TIMED_OUT, Outcome, Progress
@@ -112,10 +113,10 @@ class Course:
         instants = [turn.deadline for turn in self._turns.values()]
         if not self._ending:
             expiry = self._facts.seconds()
-            instants += [self._deadline, None if expiry is None else time.monotonic() + expiry]
+            instants += [self._deadline, None if expiry is None else time.monotonic() + min(expiry, ASLEEP)]
             instants += [self._told + TELL] if self._untold() else []
         awaited = [instant for instant in instants if instant is not None]
-        return max(0.0, min(awaited) - time.monotonic()) if awaited else None
+        return min(max(0.0, min(awaited) - time.monotonic()), LONGEST) if awaited else None
 
     def _take(self, news: object) -> None:
         if news == STOP:
@@ -184,7 +185,11 @@ class Course:
         turn.attempt += 1
         turn.reason, turn.exit, turn.missing = "", None, []
         turn.deadline = None if task.timeout is None else time.monotonic() + task.timeout
-        log = self._workplace.open_log(task.name, turn.attempt)
+        try:
+            log = self._workplace.open_log(task.name, turn.attempt)
+        except OSError as error:
+            self._failed(turn, f"it cannot be started: its log cannot be written: {error.strerror}", None)
+            return
         words = self._plan.agent(task.agent).command_for(task)
         self._keeper.start(task.name, words, env=self._variables(task), cwd=self._folder, log=log)
         self._tell(turn.progress())
