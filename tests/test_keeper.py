@@ -26,7 +26,7 @@ class Desk:
     def __init__(self, folder: Path, marker: str, grace: float, holds: list[int]) -> None:
         self.folder, self.marker = folder, marker
         self._answers: SimpleQueue[Any] = SimpleQueue()
-        self.keeper = Keeper(self._answers.put, grace=grace, holds=holds)
+        self.keeper = Keeper(self._answers.put, grace=grace, mark=marker, holds=holds)
 
     def start(self, name: str, *argv: str, **env: str) -> None:
         marks = {"MARKER": self.marker, **env}
@@ -286,10 +286,11 @@ def test_kill_9_of_the_runner_ends_every_agent(tmp_path: Path) -> None:
 
 @linux
 def test_kill_9_of_the_keeper_ends_its_agents(tmp_path: Path) -> None:
-    """The runner is told, and ends the groups that it knows of."""
+    """The runner is told, and ends the groups that it knows of, and whoever has left them."""
     with desk(tmp_path) as one:
-        one.sh("one", "sleep 1000")
-        one.started()
+        with word(tmp_path / "ready") as ready:
+            one.sh("one", f"setsid {sleeper(ready)} & sleep 1000")
+            one.started()
         one.sh("two", 'trap "" TERM; sleep 1000 & wait')
         one.started()
         kill(one.keeper.pid)

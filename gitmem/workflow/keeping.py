@@ -1,8 +1,8 @@
 """The runner's side of the keeper: orders go to it, its answers come back.
 
 Knows the pipes and the keeper's language; does not know what a task is.
-Law: whichever of the two is killed, the agents end: the keeper sees that its runner is gone, and here `close` ends the
-groups of a keeper that is gone.
+Law: whichever of the two is killed, the agents end: the keeper sees that its runner is gone, and here `close` ends what
+a keeper that is gone has left. Where both were killed, whoever comes next can end by its mark what is left.
 """
 
 from __future__ import annotations
@@ -13,15 +13,22 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
 from gitmem.errors import StorageError
 
+MARK = "_GITMEM_KEEPER"
+"""In the environment of every agent, and of whatever it starts: the mark of its keeper."""
 PROGRAM = Path(__file__).with_name("keeper.py")
 _PATIENCE = 10.0
 """Seconds beyond its own time after which a keeper that does not end is killed: it is stuck."""
+
+
+_LAST_WORD, _AGAIN = 2.0, 0.01
+"""Seconds for which the marked are looked for, and between two looks."""
 
 
 class Started(NamedTuple):
@@ -55,14 +62,17 @@ Answer: TypeAlias = Started | Failed | Ended | Lost
 class Keeper:
     """The keeper of one run. A context manager: at its end every agent ends."""
 
-    def __init__(self, answer: Callable[[Answer], object], *, grace: float, holds: Sequence[int] = ()) -> None:
+    def __init__(
+        self, answer: Callable[[Answer], object], *, grace: float, mark: str = "", holds: Sequence[int] = ()
+    ) -> None:
         """`answer` is called from a thread of its own, one call after the other.
 
-        `grace` seconds lie between telling an agent to end and killing it. `holds` are file descriptors that the
-        keeper keeps open for as long as it lives.
+        `grace` seconds lie between telling an agent to end and killing it. `mark` is a word that nobody else has.
+        `holds` are file descriptors that the keeper keeps open for as long as it lives.
         """
         self._answer = answer
         self._grace = grace
+        self._mark = mark
         self._pids: dict[str, int] = {}
         self._closing = False
         self._process = _start(grace, holds)
@@ -84,7 +94,8 @@ class Keeper:
         self, name: str, argv: Sequence[str], *, env: Mapping[str, str], cwd: str | os.PathLike[str], log: Path
     ) -> None:
         """Start an agent; Started or Failed comes, then Ended. `env` is added to what the keeper inherited."""
-        self._order(start=name, argv=list(argv), env=dict(env), cwd=os.fspath(cwd), log=str(log))
+        marked = {**env, MARK: self._mark}
+        self._order(start=name, argv=list(argv), env=marked, cwd=os.fspath(cwd), log=str(log))
 
     def stop(self, name: str) -> None:
         """Tell an agent to end, and kill it if it does not; Ended comes. Nothing happens if it has ended."""
@@ -116,6 +127,8 @@ class Keeper:
             except (ProcessLookupError, PermissionError):
                 pass
         self._pids.clear()
+        if self._process.returncode:  # what left its group has nobody else any more
+            end_marked(self._mark)
 
     def _order(self, **words: Any) -> None:
         orders = self._process.stdin
@@ -139,6 +152,29 @@ class Keeper:
                 self._answer(answer)
         if not self._closing:
             self._answer(Lost())
+
+
+def end_marked(mark: str) -> None:
+    """Kill whoever has this mark, as far as /proc tells; "" is nobody's. For what a keeper that was killed has left."""
+    deadline = time.monotonic() + _LAST_WORD
+    while mark and time.monotonic() < deadline and (pids := _marked(f"{MARK}={mark}".encode())):
+        for pid in pids:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+        time.sleep(_AGAIN)
+
+
+def _marked(variable: bytes) -> list[int]:
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            if variable in (folder / "environ").read_bytes().split(b"\0"):
+                found.append(int(folder.name))
+        except OSError:  # it has ended, or is somebody else's
+            pass
+    return found
 
 
 def _start(grace: float, holds: Sequence[int]) -> subprocess.Popen[bytes]:

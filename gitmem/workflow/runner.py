@@ -18,7 +18,7 @@ from gitmem.globs import escape
 from gitmem.workflow import course
 from gitmem.workflow.course import Course, Turn
 from gitmem.workflow.facts import SESSIONS, Facts, keys_of, phase_key
-from gitmem.workflow.keeping import Keeper
+from gitmem.workflow.keeping import Keeper, end_marked
 from gitmem.workflow.outcome import RUNNING, Outcome, Progress
 from gitmem.workflow.ready import missing
 from gitmem.workflow.record import Record, contested, plan_of, session_names
@@ -87,7 +87,9 @@ class Runner:
                 record, workplace = self._begin(stack) if self._old is None else self._take_up(stack, self._old)
                 self._session = record.session
             held = stack.enter_context(workplace.lock_keeper())
-            keeper = stack.enter_context(Keeper(self._queue.put, grace=self._grace, holds=[held]))
+            end_marked(workplace.mark)  # of a keeper that was killed with its runner
+            mark = workplace.new_mark()
+            keeper = stack.enter_context(Keeper(self._queue.put, grace=self._grace, mark=mark, holds=[held]))
             facts = Facts(record.memory, self._plan, record.origin)
             turns = self._turns(record, facts)
             keys = [escape(key) for key in keys_of(self._plan)] or ["none"]

@@ -13,6 +13,7 @@ import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from secrets import token_hex
 from typing import TYPE_CHECKING
 
 from gitmem.errors import UnknownRevisionError
@@ -88,6 +89,17 @@ class Workplace:
         with _locked(self.folder / _KEEPER, wait=True) as descriptor:
             assert descriptor is not None
             yield descriptor
+
+    @property
+    def mark(self) -> str:
+        """The mark of the agents that were started last; "" before any were. To be asked by who holds the lock."""
+        return (self.folder / _KEEPER).read_text("utf-8")
+
+    def new_mark(self) -> str:
+        """A mark for the agents that will be started now."""
+        made = token_hex(16)
+        (self.folder / _KEEPER).write_text(made, "utf-8")
+        return made
 
     def is_alive(self) -> bool:
         """Whether a runner, or a keeper that ends agents, is at work. To be called while `beginning`."""

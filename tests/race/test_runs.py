@@ -24,7 +24,7 @@ import pytest
 from gitmem import Memory
 from gitmem.workflow.parts import Plan
 from gitmem.workflow.verify import verify
-from tests.processes import PATIENCE, linux, marked, until
+from tests.processes import PATIENCE, kill, linux, marked, until
 from tests.race.crowd import TOP
 from tests.runs import SPACE, gate_pipe, notes, plan, task
 
@@ -152,6 +152,27 @@ def folder_of(tmp_path: Path, seed: int) -> Path:
     folder = tmp_path / str(seed)
     folder.mkdir()
     return folder
+
+
+@linux
+def test_what_keeper_and_runner_leave_that_are_killed_together_is_ended_by_whoever_goes_on(
+    memory: Memory, tmp_path: Path
+) -> None:
+    """The agent dies with its keeper; what it started and what left its group nobody else knows of any more."""
+    go, notebook, marker = tmp_path / "go", tmp_path / "notes", f"marker-{tmp_path}/"
+    held = plan(task("one", f"daemon; note {notebook}; once {tmp_path}/first hear {go}; store k 1", stores=["k"]))
+    with gate_pipe(go), runner(tmp_path, held, marker=marker) as one:
+        until(lambda: notes(notebook) == ["one"])
+        (keeper,) = [int(each.split()[0]) for each in marked(marker) if "keeper.py" in each]
+        os.kill(one.process.pid, signal.SIGSTOP)
+        kill(keeper)
+        kill(one.process.pid)
+        one.end()
+    until(lambda: [each.split(maxsplit=1)[1].strip() for each in marked(marker)] == ["sleep 1000"])
+    with runner(tmp_path, held, one.session(), marker="another") as again:
+        assert again.end() == "outcome done"
+    assert marked(marker) == []
+    assert (notes(notebook), verify(memory, one.session())) == (["one", "one"], [])
 
 
 @linux
