@@ -12,8 +12,10 @@ import pytest
 
 from gitmem import ConflictError, InvalidValueError, Memory, UnknownRevisionError
 from gitmem.recipes import Gate
+from gitmem.workflow.facts import plan_key
 from gitmem.workflow.logs import read
 from gitmem.workflow.parts import PlannedGate
+from gitmem.workflow.record import session_names
 from gitmem.workflow.runner import Runner, resume
 from gitmem.workflow.verify import verify
 from tests.processes import linux, marked, word
@@ -195,6 +197,23 @@ def test_a_run_whose_results_a_later_one_took_away_is_not_resumed(memory, tmp_pa
     later = run(memory, plan(task("a", "store k 1", stores=["k"])), tmp_path)
     with pytest.raises(ConflictError, match=later.session):
         resume(memory, first.session).run()
+
+
+def test_a_plan_that_was_slipped_under_a_run_is_not_carried_out(tmp_path, clock) -> None:
+    """Whoever can push could else choose what this machine starts: a commit may say that it is as old as one likes."""
+    with Memory.open(tmp_path / "memory", agent="somebody", durability="fast", clock=clock) as memory:
+        honest, evil = plan(task("one", "exit 1")), plan(task("one", f"note {tmp_path}/evil"))
+        clock.advance(60)
+        session = next(iter(session_names(honest, memory)))
+        clock.advance(-60)
+        forger = memory.branch("other").bind(agent="gitmem-run", session=session, namespace=SPACE)
+        forger.store(plan_key(session), evil.to_json())
+        clock.advance(60)
+        assert run(memory, honest, tmp_path).session == session
+        memory.merge("other")
+        with pytest.raises(ConflictError, match="older plan"):
+            resume(memory, session)
+    assert notes(tmp_path / "evil") == []
 
 
 def test_a_later_run_with_other_keys_is_in_nobodys_way(memory, tmp_path) -> None:

@@ -17,7 +17,7 @@ from gitmem.errors import ConflictError, InvalidValueError, UnknownRevisionError
 from gitmem.globs import escape
 from gitmem.workflow import course
 from gitmem.workflow.course import Course, Turn
-from gitmem.workflow.facts import SESSIONS, Facts, keys_of, phase_key
+from gitmem.workflow.facts import SESSIONS, Facts, keys_of, phase_key, plan_key
 from gitmem.workflow.keeping import Keeper, end_marked
 from gitmem.workflow.outcome import RUNNING, Outcome, Progress
 from gitmem.workflow.ready import missing
@@ -127,6 +127,7 @@ class Runner:
                 workplace.discard()
                 raise
             if record is not None:
+                workplace.remember(self._folder, record.origin.first)
                 return record, workplace
             workplace.discard()
         raise AssertionError("there is always another name")
@@ -142,7 +143,7 @@ class Runner:
                 key=phase_key(record.session),
             )
         self._check_rivals()
-        workplace.remember(self._folder)
+        workplace.remember(self._folder, record.origin.first)
         return record, workplace
 
     def _check_rivals(self) -> None:
@@ -203,10 +204,20 @@ def resume(
     retries. Gates keep their decisions.
 
     UnknownRevisionError if there is no such session. InvalidValueError if no `folder` is named and this machine has
-    not seen the run. Its `run` raises ConflictError while the run is at work, or if a later one took its keys away.
+    not seen the run. ConflictError if it has, and the memory says now that the run began otherwise: commands are not
+    taken from whoever can merge a plan in. Its `run` raises ConflictError while the run is at work, or if a later one
+    took its keys away.
     """
     record = Record.find(memory, session)
     place = place_of(memory, session)
+    seen = None if place is None else place.first
+    if seen not in (None, record.origin.first):
+        raise ConflictError(
+            f"{session} began here with {seen}, and now the memory has an older plan for it, of {record.origin.first}",
+            hint="somebody brought it in: nothing of it is started; run the plan anew",
+            namespace=SESSIONS,
+            key=plan_key(session),
+        )
     known = folder if folder is not None else None if place is None else place.plan_folder
     if known is None:
         raise InvalidValueError(

@@ -6,7 +6,8 @@ that the task waits for, in a version that the run itself brought about, a gate 
 that it shows was there; the task wrote nothing earlier; and where the task is called done, its promises are there.
 Not proved is who made a commit, nor whose work a key is: whoever may write can sign as anybody, as `gitmem-run` too. A
 start that somebody forged is judged like any other, so it can make a run look worse; but a start that nobody committed,
-and after which the task wrote nothing, leaves no trace to be found.
+and after which the task wrote nothing in the run's session, leaves no trace to be found. What expires was there if it
+was when the commit before the start was made.
 Law: nothing is left out in favour of the run: each start counts, of each attempt.
 """
 

@@ -48,18 +48,27 @@ class Workplace:
         """The place of a run that there is; made anew where this machine has none."""
         return cls(memory.local_folder(_RUNS, _segment(session)))
 
-    def remember(self, plan_folder: str | os.PathLike[str]) -> None:
-        """Note where the agents work."""
-        (self.folder / _ABOUT).write_text(json.dumps({"folder": os.path.abspath(plan_folder)}), "utf-8")
+    def remember(self, plan_folder: str | os.PathLike[str], first: str = "") -> None:
+        """Note where the agents work, and the revision of the run's first commit."""
+        about = {"folder": os.path.abspath(plan_folder), "first": first}
+        (self.folder / _ABOUT).write_text(json.dumps(about), "utf-8")
 
     @property
     def plan_folder(self) -> str | None:
         """Where the agents work; None if this machine does not know it."""
+        return self._noted("folder")
+
+    @property
+    def first(self) -> str | None:
+        """The revision of the run's first commit, as this machine has seen it; None if it has not."""
+        return self._noted("first")
+
+    def _noted(self, what: str) -> str | None:
         try:
-            found: str = json.loads((self.folder / _ABOUT).read_text("utf-8"))["folder"]
+            found: str = json.loads((self.folder / _ABOUT).read_text("utf-8"))[what]
         except (FileNotFoundError, ValueError, KeyError):  # killed while it was noted
             return None
-        return found
+        return found or None
 
     def log(self, task: str) -> Path:
         """Where a task's output goes."""
