@@ -247,6 +247,21 @@ def test_a_log_of_no_task_names_the_tasks() -> None:
     }
 
 
+def test_a_log_is_shown_whole_and_in_pieces() -> None:
+    """However long it is, and wherever a piece ends: in the middle of a character, say."""
+    session = session_in(gitmem("run", plan("""only: python3 -c 'print("a" + "\u00e9" * 70000)'""")).stdout)
+    assert gitmem("run", "--logs", session, "only").stdout == f"a{'é' * 70_000}\n"
+    assert json.loads(gitmem("run", "--logs", session, "only", "--json").stdout)["log"] == f"a{'é' * 70_000}\n"
+
+
+def test_a_plan_that_was_changed_is_said_of_the_run_itself(memory: Memory) -> None:
+    """It belongs to no task."""
+    session = session_in(gitmem("run", plan("only: true")).stdout)
+    changed = memory.store(f"session/{session}/plan", {})
+    told = f"the run itself: the plan was modified by {changed.agent} after the run began ({changed.revision[:12]})\n"
+    assert gitmem("run", "--verify", session).stdout == told
+
+
 def test_a_run_that_proves_nothing_is_told(memory: Memory) -> None:
     """Somebody began before what he waits for was there: the history says so, and so does the exit code."""
     session = session_in(gitmem("run", plan(*TWO)).stdout)

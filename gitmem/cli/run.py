@@ -8,7 +8,8 @@ begins at all.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from codecs import getincrementaldecoder
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -272,7 +273,7 @@ def _verify(place: Place, as_json: bool, session: str, plan: str | None) -> int:
         write_json([one.to_json() for one in found])
     for one in [] if as_json else found:
         where = f" ({one.revision[:12]})" if one.revision else ""
-        write(f"{paint(line(one.task), 'red')}: {line(one.problem)}{where}")
+        write(f"{paint(line(one.task or 'the run itself'), 'red')}: {line(one.problem)}{where}")
     if not as_json and not found:
         write(f"{line(session)}: everything that a task waits for was committed before it started")
     return 1 if found else 0
@@ -292,15 +293,21 @@ def _logs(place: Place, as_json: bool, session: str, task: str | None) -> None:
             hint("no task was started on this machine: logs stay where a run was")
         return
     try:
-        printed = logs.read(memory, session, task)
+        printed = _text(logs.follow(memory, session, task, ended=lambda: True))
+        if as_json:
+            write_json({"session": session, "task": task, "log": "".join(printed)})
+        for text in printed:  # an agent may have printed more than fits into this machine
+            click.echo(shown(text), nl=False, color=True)
     except UnknownRevisionError as error:
         error.hint = _meant(memory, session, task) or error.hint
         raise
-    text = printed.decode(errors="replace")
-    if as_json:
-        write_json({"session": session, "task": task, "log": text})
-    else:
-        click.echo(shown(text), nl=False, color=True)
+
+
+def _text(pieces: Iterator[bytes]) -> Iterator[str]:
+    """What was printed, whatever it was, piece by piece."""
+    decoder = getincrementaldecoder("utf-8")(errors="replace")
+    yield from map(decoder.decode, pieces)
+    yield decoder.decode(b"", final=True)
 
 
 def _meant(memory: Memory, session: str, task: str) -> str:
