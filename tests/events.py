@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Sequence
 
 from hypothesis import strategies as st
 
 from gitmem import Memory
+from gitmem.watch import lookout
 from gitmem.watch.events import Event
 from tests.foreign import run_git
 from tests.reference import Node
@@ -15,6 +17,13 @@ from tests.reference import Node
 KEYS = ["default/a", "default/deep/b", "team/a"]
 """Namespace and key of each, as a path."""
 Values = dict[str, str]
+
+
+def nobody_is_left(memory: Memory) -> bool:
+    """Whether nobody waits any more for what happens in this memory; other tests' waiters are their own."""
+    folder = os.path.realpath(memory.vault.repository.git_dir)
+    mine = [one for name, one in lookout._lookouts.items() if name[0] == folder]
+    return not any(one._exact or one._broad for one in mine)
 
 
 @st.composite

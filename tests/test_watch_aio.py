@@ -15,6 +15,7 @@ from gitmem import Memory, WaitTimeoutError
 from gitmem.watch import lookout
 from gitmem.watch.aio import Woken
 from gitmem.watch.stream import Watch
+from tests.events import nobody_is_left
 from tests.foreign import run_git
 
 LONG = 60.0
@@ -36,10 +37,6 @@ def run(main: Callable[[], Coroutine[Any, Any, T]]) -> T:
             return await main()
 
     return asyncio.run(bounded())
-
-
-def nobody_is_left() -> bool:
-    return not any(one._exact or one._broad for one in lookout._lookouts.values())
 
 
 def test_what_is_there_is_given_and_what_comes_is_awaited(memory: Memory) -> None:
@@ -65,7 +62,7 @@ def test_what_is_there_is_given_and_what_comes_is_awaited(memory: Memory) -> Non
     entry, everything, first, keys, again = run(main)
     assert entry == again == everything["k"] == memory.entry("k")
     assert (list(everything), first.key, keys) == (["k", "l"], "l", ["k", "l"])
-    assert nobody_is_left()
+    assert nobody_is_left(memory)
 
 
 def test_a_time_out_is_the_same(memory: Memory) -> None:
@@ -104,7 +101,7 @@ def test_a_thousand_wait_on_one_loop(memory: Memory) -> None:
         return {entry.value for entry in await asyncio.gather(*waits)}
 
     assert run(main) == set(range(10))
-    assert nobody_is_left()
+    assert nobody_is_left(memory)
 
 
 @pytest.mark.parametrize("yields", range(6))
@@ -132,7 +129,7 @@ def test_a_wait_that_is_cancelled_leaves_nothing_behind(memory: Memory, yields: 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(lookout.Subscription, "open", slow)
         run(main)  # ends with its threads: those that were subscribing are done
-    assert nobody_is_left()
+    assert nobody_is_left(memory)
 
 
 @pytest.mark.parametrize("yields", range(6))
@@ -183,7 +180,7 @@ def test_a_stream_that_is_cancelled_again_and_again_loses_nothing(memory: Memory
     told, cancelled = run(main)
     assert told == [(key, number) for number in range(commits) for key in "ab"]
     assert cancelled
-    assert nobody_is_left()
+    assert nobody_is_left(memory)
 
 
 def test_async_for_ends_when_somebody_closes_the_watch(memory: Memory) -> None:

@@ -26,6 +26,7 @@ from gitmem.view import View
 from gitmem.watch import bell, lookout, stream
 from gitmem.watch.events import Event
 from tests.conftest import Clock
+from tests.events import nobody_is_left
 from tests.foreign import commit_files, run_git
 
 LONG = 60.0
@@ -208,7 +209,7 @@ def test_what_a_condition_raises_ends_the_wait(memory: Memory, pool: ThreadPoolE
         waiting.result(LONG)
     with pytest.raises(ZeroDivisionError):
         memory.wait_for("k", until=lambda entry: 1 / 0)
-    assert not any(one._exact or one._broad for one in lookout._lookouts.values())
+    assert nobody_is_left(memory)
 
 
 def test_a_file_that_is_no_value_is_told(memory: Memory) -> None:
