@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from gitmem.errors import ContentionError, StorageError
-from gitmem.loose import storage_error
+from gitmem.loose import discard, storage_error
 
 try:
     import fcntl
@@ -20,6 +21,8 @@ except ImportError:  # a system without flock
     fcntl = None  # type: ignore[assignment]
 
 TIMEOUT = 60.0
+_GC_SECONDS = 12 * 3600.0
+_GC_LOCK_SECONDS = 60.0
 _held = threading.local()
 
 
@@ -58,6 +61,76 @@ def exclusive_or_none(path: str) -> Iterator[bool]:
         yield True
     finally:
         release()
+
+
+@contextmanager
+def beside_git_gc(git_dir: str) -> Iterator[bool]:
+    """True while no `git gc` is at work here, and none can begin; False if one is.
+
+    Two that pack at once lose objects: one lets a loose object go since a pack has it, while the other lets that pack
+    go since the object is loose. Git keeps its own from doing so by `gc.pid`, in this form: the process's id and the
+    host's name, believed for twelve hours, for as long as there is such a process.
+    """
+    import socket
+
+    path, mine = os.path.join(git_dir, "gc.pid"), f"{os.getpid()} {socket.gethostname()}"
+    if not _take_gc_pid(path, mine):
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        if _read(path) == mine:
+            discard(path)
+
+
+def _take_gc_pid(path: str, mine: str) -> bool:
+    lock = path + ".lock"
+    try:
+        descriptor = os.open(lock, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+    except FileExistsError:
+        if _age(lock) > _GC_LOCK_SECONDS:
+            discard(lock)  # somebody was killed in the instant for which it is held
+        return False
+    except OSError as error:
+        raise storage_error(error, lock) from error
+    with os.fdopen(descriptor, "w") as file:
+        file.write(mine)
+    if _age(path) < _GC_SECONDS and _is_at_work(_read(path), mine):
+        discard(lock)
+        return False
+    os.replace(lock, path)
+    return True
+
+
+def _is_at_work(said: str, mine: str) -> bool:
+    """Whether the process that a gc.pid names is alive, as far as this host can tell."""
+    pid, _, host = said.strip().partition(" ")
+    if not pid.isdecimal() or host != mine.partition(" ")[2]:
+        return pid.isdecimal()
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):
+        return True
+    return True
+
+
+def _read(path: str) -> str:
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return file.read(1000)
+    except OSError:
+        return ""
+
+
+def _age(path: str) -> float:
+    """Seconds since the file was written; more than any limit if it is not there."""
+    try:
+        return time.time() - os.stat(path).st_mtime
+    except OSError:
+        return float("inf")
 
 
 def _flock(path: str, timeout: float) -> Callable[[], None]:

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 from gitmem.errors import ContentionError
+from gitmem.locking import beside_git_gc
 from gitmem.loose import discard
 from gitmem.packing import GcReport, collect, needs_gc, stale_temporaries
 from gitmem.repository import Repository
@@ -42,8 +43,8 @@ def gc(repository: Repository, *, full: bool = False, auto: bool = False) -> GcR
     `auto` does nothing below the threshold. Readers and writers go on meanwhile. StorageError when the disk refuses.
     """
     git_dir = str(repository.git_dir)
-    with repository.maintenance_lock() as free:
-        if not free:
+    with repository.maintenance_lock() as free, beside_git_gc(git_dir) as alone:
+        if not free or not alone:
             return _nothing(repository, "another process is packing this memory; there is nothing to do")
         if auto and not needs_gc(git_dir):
             return _nothing(repository, "")

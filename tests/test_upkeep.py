@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from gitmem import Memory, upkeep
-from gitmem.locking import exclusive
+from gitmem.locking import beside_git_gc, exclusive
 from gitmem.packing import GcReport
 from gitmem.transport.transit import transit
 
@@ -268,3 +268,16 @@ def test_a_memory_with_many_versions_stays_packed(memory: Memory) -> None:
     assert len(memory.history("counter")) == 640
     with pytest.raises(ChildProcessError):
         os.waitpid(-1, os.WNOHANG)
+
+
+def test_git_and_gitmem_never_pack_at_once(memory: Memory) -> None:
+    """One would let a loose object go since a pack has it, the other that pack since the object is loose."""
+    folder = memory.vault.repository.git_dir
+    with beside_git_gc(str(folder)) as alone:
+        assert alone
+        done = subprocess.run(["git", "-C", str(folder), "gc", "-q"], capture_output=True, text=True)
+        assert done.returncode != 0
+        assert "gc is already running" in done.stderr
+        assert "another process" in memory.gc(full=True).trouble
+    assert not (folder / "gc.pid").exists()
+    assert memory.gc(full=True).trouble == ""

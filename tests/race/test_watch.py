@@ -208,7 +208,10 @@ class World:
         run_git(clone, "config", "pull.rebase", "false")
 
     def gc(self) -> None:
-        run_git(self.folder, "gc", "-q")
+        """Git's own; beside one of ours it is told that somebody is at it."""
+        command = ["git", "-C", str(self.folder), *STRANGER, "gc", "-q"]
+        done = subprocess.run(command, capture_output=True, text=True)
+        assert done.returncode == 0 or "gc is already running" in done.stderr, done.stderr
 
     def gc_full(self) -> None:
         self.memory.gc(full=True)
@@ -247,7 +250,8 @@ class World:
     def befall(self) -> None:
         """One of these; plain git alone would be overtaken every time, so the writers hold their breath for it."""
         self.number += 1
-        deed = self.dice.choice((self.gc, self.gc_full, self.pack_refs, self.push, self.update_ref, self.merge))
+        deeds = (self.gc, self.gc_full, self.pack_refs, self.push, self.update_ref, self.merge)
+        deed = deeds[self.number % len(deeds)]  # each in its turn; chance may leave one out
         self.done[deed.__name__] += 1
         alone = deed in (self.push, self.update_ref)
         for pid in self.crowd.living if alone else ():
