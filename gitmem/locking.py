@@ -94,12 +94,16 @@ def _take_gc_pid(path: str, mine: str) -> bool:
         return False
     except OSError as error:
         raise storage_error(error, lock) from error
-    with os.fdopen(descriptor, "w") as file:
-        file.write(mine)
-    if _age(path) < _GC_SECONDS and _is_at_work(_read(path), mine):
+    try:
+        with os.fdopen(descriptor, "w") as file:
+            file.write(mine)
+        if _age(path) < _GC_SECONDS and _is_at_work(_read(path), mine):
+            discard(lock)
+            return False
+        os.replace(lock, path)
+    except OSError as error:
         discard(lock)
-        return False
-    os.replace(lock, path)
+        raise storage_error(error, lock) from error
     return True
 
 

@@ -322,7 +322,7 @@ def test_a_change_of_an_expiry_alone_wakes(memory: Memory, pool: ThreadPoolExecu
 def test_a_hundred_waiters_share_one_lookout(memory: Memory, pool: ThreadPoolExecutor) -> None:
     """Two memories on one path, all verbs: one thread for the branch, one bell for the git directory."""
     with Memory.open(memory.path) as other:
-        before = {one.ident for one in threading.enumerate() if "ThreadPool" not in one.name}
+        before = set(threading.enumerate())  # not their idents: one that ended since would have lent its own
         conditions = [counting() for _ in range(98)]
         waits = [
             pool.submit((memory, other)[number % 2].wait_until, condition, timeout=LONG)
@@ -331,7 +331,7 @@ def test_a_hundred_waiters_share_one_lookout(memory: Memory, pool: ThreadPoolExe
         waits += [pool.submit(memory.wait_for, "k", timeout=LONG), pool.submit(other.wait_for, "k", timeout=LONG)]
         for waiting, (looks, _) in zip(waits, conditions, strict=False):
             asleep(waiting, looks, 2)
-        new = [one for one in threading.enumerate() if "ThreadPool" not in one.name and one.ident not in before]
+        new = [one for one in set(threading.enumerate()) - before if "ThreadPool" not in one.name]
         assert [one.name for one in new].count("gitmem-lookout") == 1
         assert len(new) <= 6  # the lookout, and what watchdog needs for one observer of two folders
         memory.store("k", 1)
