@@ -54,6 +54,8 @@ imported when they are first used, so `import gitmem` costs nothing.
         reader        retrieve, entry, list, search over one snapshot
         revisions     naming the past: a text, an entry or a number to a commit
         history       versions, log, diff, blame
+        finding       full-text search over one snapshot
+        receipts      who was told what, under which session: this machine's record
         view          the reading verbs, over a branch's head or a commit
         stage         the snapshot that a write is decided on, and what is staged over it
         steps         what one verb does to a stage: overwrite, create, expect, patch
@@ -66,11 +68,13 @@ imported when they are first used, so `import gitmem` costs nothing.
     third floor: reach
         branches      merging commits key by key; what remained in conflict, and its settling
         sync          fetch, merge, push: other copies on git servers
+        runs          what one session, commit or range wrote; two of them compared; one taken back
         memory        Memory: open, bind, and every verb
         exchange      import and export, other tools' files among them
         maintenance   expiry sweeps; doctor, who examines and mends
     fourth floor: one coordination pattern a file, on the public verbs of Memory alone
-        recipes       handoffs, fan-out and fan-in, gates, shared documents, claims, who does what
+        recipes       handoffs, fan-out and fan-in, gates, shared documents, claims, who does what; sessions,
+                      a journal, patterns that were learned
     fifth floor: many agents
         workflow      plans, and the processes that a run starts
     doors: they translate, they do not decide

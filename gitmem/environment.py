@@ -18,16 +18,16 @@ if TYPE_CHECKING:
 
 def from_environment() -> Memory:
     """The memory that GITMEM_STORE names (else the nearest one), with its agent, session, namespace and branch
-    bound.
+    bound; without GITMEM_SESSION, the session that is active on this machine.
 
     Creates the memory where there is none yet, as `Memory.open` does, and raises what that raises.
     """
     from gitmem.memory import Memory
 
-    return Memory.open(
+    memory = Memory.open(
         os.environ.get("GITMEM_STORE") or None,
         agent=os.environ.get("GITMEM_AGENT") or DEFAULT_AGENT,
-        session=os.environ.get("GITMEM_SESSION") or None,
         namespace=os.environ.get("GITMEM_NAMESPACE") or DEFAULT_NAMESPACE,
         branch=os.environ.get("GITMEM_BRANCH") or "main",
     )
+    return memory.bind(session=os.environ.get("GITMEM_SESSION") or memory.active_session)

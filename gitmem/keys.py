@@ -22,6 +22,10 @@ from gitmem.errors import InvalidKeyError
 DEFAULT_NAMESPACE = "default"
 CONFLICTS = "conflicts"
 """The namespace that gitmem alone writes: what merges could not settle."""
+COORDINATION = "coordination"
+"""The namespace in which agents meet, and in which sessions keep their own keys."""
+REASONING_BANK = "reasoning-bank"
+"""The namespace of patterns: what sessions learned for later ones."""
 SUFFIX = ".json"
 RESERVED = "gitmem"
 MAX_KEY_BYTES = 1024

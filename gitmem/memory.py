@@ -145,6 +145,15 @@ class Memory(WaitingVerbs):
         return self._stamp.session
 
     @property
+    def active_session(self) -> str | None:
+        """The session under which the doors of this machine write when nobody names one: `gitmem session start`."""
+        return self._vault.repository.active_session()
+
+    def activate(self, session: str | None) -> None:
+        """Make a session this machine's active one, or (None) let there be none; what is bound already stays so."""
+        self._vault.repository.activate(_checked_session(session))
+
+    @property
     def namespace(self) -> str:
         """Where keys lie when a verb names no namespace."""
         return self._namespace

@@ -97,6 +97,11 @@ def session_of(message: str) -> str | None:
     return parse(message)[1].get(SESSION) or None
 
 
+def session_folder(session: str) -> str:
+    """The beginning of the keys that are a session's own: its account of itself, in the namespace `coordination`."""
+    return f"session/{session}/"
+
+
 def write_digest(verb: str, namespace: str, key: str, request: object) -> str:
     """What a write id stands for: sha256 (hex) of the canonical JSON of [verb, namespace, key, request].
 

@@ -10,15 +10,18 @@ import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from threading import get_ident
 
 from gitmem import place as places
 from gitmem.errors import FormatError, InvalidValueError, NotAMemoryError, StorageError, UnknownRevisionError
 from gitmem.locking import TIMEOUT, exclusive, exclusive_or_none
-from gitmem.loose import storage_error
+from gitmem.loose import discard, storage_error
 from gitmem.objects import Objects, Oid, TooBig
 from gitmem.place import POLICY_FILE, Place
 from gitmem.policy import DEFAULT_POLICY, MAX_BYTES, ROOT_BYTES, Policy, parse_policy, too_long
 from gitmem.refs import Refs, branch_ref
+
+_ACTIVE = "session"
 
 
 class Repository:
@@ -100,6 +103,28 @@ class Repository:
             raise FormatError(
                 f"{self.place.path}: {error.message}", hint=error.hint, path=str(self.place.path)
             ) from None
+
+    def active_session(self) -> str | None:
+        """The session under which this machine writes when nobody names one; None if there is none."""
+        try:
+            with open(self.local / _ACTIVE, encoding="utf-8") as file:
+                return file.read().strip() or None
+        except (OSError, UnicodeDecodeError):
+            return None
+
+    def activate(self, session: str | None) -> None:
+        """Make a session this machine's active one, or none. StorageError if `local/` cannot be written."""
+        path = self._lock_path(_ACTIVE)
+        try:
+            if session is None:
+                discard(path)
+                return
+            made = f"{path}.{os.getpid()}-{get_ident()}"
+            with open(made, "w", encoding="utf-8") as file:
+                file.write(session + "\n")
+            os.replace(made, path)
+        except OSError as error:
+            raise storage_error(error, path) from error
 
     @contextmanager
     def lock(self, *, timeout: float = TIMEOUT) -> Iterator[None]:

@@ -798,10 +798,10 @@ def test_nobody_else_opens_while_tables_are_made(world: World, tmp_path: Path, m
     path = tmp_path / "index.sqlite"
     make_tables = file._make_tables
 
-    def watched(db: sqlite3.Connection) -> None:
+    def watched(db: sqlite3.Connection, tables: str, schema: int) -> None:
         with open(f"{path}.lock", "rb") as lock, pytest.raises(BlockingIOError):
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        make_tables(db)
+        make_tables(db, tables, schema)
 
     monkeypatch.setattr(file, "_make_tables", watched)
     index = world.index(path)

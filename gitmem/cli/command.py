@@ -47,7 +47,7 @@ _PLACES = (
     ("branch", "NAME", "The branch; `main` when none is named."),
     ("namespace", "NAME", "The namespace; when none is named, `coordination` where agents meet, else `default`."),
     ("agent", "NAME", "Who writes; git's user.name or the login when none is named."),
-    ("session", "ID", "The session that a write belongs to."),
+    ("session", "ID", "The session that a write belongs to; the active one when none is named."),
 )
 
 

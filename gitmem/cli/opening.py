@@ -32,9 +32,10 @@ def reading(place: Place) -> Memory:
     """The memory, to read from. NotAMemoryError if there is none."""
     from gitmem.memory import Memory
 
-    return Memory.open(
+    memory = Memory.open(
         place.store, namespace=place.namespace or DEFAULT_NAMESPACE, branch=place.branch or MAIN, create=False
     )
+    return memory.bind(session=place.session or memory.active_session)
 
 
 def glance(place: Place) -> Reader:
@@ -62,7 +63,6 @@ def writing(place: Place, *, create: bool = True) -> Memory:
     memory = Memory.open(
         where.path,
         agent=person.agent,
-        session=place.session,
         namespace=place.namespace or DEFAULT_NAMESPACE,
         branch=place.branch or MAIN,
         committer=person.committer,
@@ -70,7 +70,7 @@ def writing(place: Place, *, create: bool = True) -> Memory:
     )
     if missing:
         note(f"created a memory at {memory.path}")
-    return memory
+    return memory.bind(session=place.session or memory.active_session)
 
 
 def who(place: Place) -> Person:

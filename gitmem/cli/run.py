@@ -214,7 +214,7 @@ def _way(plan: Plan, gate: str) -> str:
 
 def _space(plan: Plan) -> str:
     """The option that names the plan's namespace, where gates are not looked for anyway."""
-    from gitmem.recipes.ground import COORDINATION
+    from gitmem.keys import COORDINATION
 
     return "" if plan.namespace == COORDINATION else f" -n {typed(plan.namespace)}"
 

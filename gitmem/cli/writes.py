@@ -201,8 +201,8 @@ def _fences(memory: Memory, typed: Sequence[str]) -> list[Version]:
 
 
 def _fence(memory: Memory, text: str) -> Version:
+    from gitmem.keys import COORDINATION
     from gitmem.recipes.claim import fence
-    from gitmem.recipes.ground import COORDINATION
 
     key, _, token = text.rpartition("@")
     if not key or not token:

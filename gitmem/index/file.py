@@ -19,7 +19,7 @@ SCHEMA = 1
 SHORT_WAIT, LONG_WAIT = 100, 5000  # milliseconds; a store should not wait long for what is only derived
 _COMPANIONS = ("-wal", "-shm", "")
 
-_TABLES = f"""
+_TABLES = """
 create table commits(
     ord integer primary key, revision blob not null unique, parents blob not null, chain integer not null,
     agent text not null, session text, time integer not null, committed integer not null,
@@ -36,7 +36,6 @@ create table write_ids(
     write_id text not null, ord integer not null, digest text not null,
     primary key(write_id, ord)) without rowid;
 create table heads(branch text primary key, revision blob not null) without rowid;
-pragma user_version = {SCHEMA};
 """
 
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_ERROR}
@@ -47,8 +46,10 @@ _NETWORKS = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "lustr
 class IndexFile:
     """One place for an index; `in_memory` once it has been given up. Not thread-safe."""
 
-    def __init__(self, path: str | None) -> None:
+    def __init__(self, path: str | None, tables: str = _TABLES, schema: int = SCHEMA) -> None:
+        """`tables` is the SQL that makes them, `schema` the number by which a file with just these is known."""
         self.path = path
+        self._tables, self._schema = tables, schema
         self.in_memory = path is None
         self._identity: tuple[int, int] | None = None
         self._wait = SHORT_WAIT
@@ -64,7 +65,7 @@ class IndexFile:
                 wait(db, self._wait)
                 return db
         db = _connect(":memory:")
-        _make_tables(db)
+        _make_tables(db, self._tables, self._schema)
         return db
 
     def moved(self) -> bool:
@@ -118,9 +119,9 @@ class IndexFile:
                 db.execute("pragma cache_size = -16000")  # KiB; ids come in no order
                 schema = db.execute("pragma user_version").fetchone()[0]
                 if schema == 0 and not db.execute("select count(*) from sqlite_master").fetchone()[0]:
-                    _make_tables(db)
-                    schema = SCHEMA
-                if schema == SCHEMA:
+                    _make_tables(db, self._tables, self._schema)
+                    schema = self._schema
+                if schema == self._schema:
                     return db
         except BaseException:
             db.close()
@@ -191,8 +192,8 @@ def _connect(path: str) -> sqlite3.Connection:
     )
 
 
-def _make_tables(db: sqlite3.Connection) -> None:
-    db.executescript(f"begin immediate; {_TABLES} commit;")
+def _make_tables(db: sqlite3.Connection, tables: str, schema: int) -> None:
+    db.executescript(f"begin immediate; {tables} pragma user_version = {schema}; commit;")
 
 
 def _identity(path: str | None) -> tuple[int, int] | None:

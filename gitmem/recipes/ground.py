@@ -11,12 +11,10 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from gitmem.errors import typed
-from gitmem.keys import DEFAULT_NAMESPACE
+from gitmem.keys import COORDINATION, DEFAULT_NAMESPACE
 
 if TYPE_CHECKING:
     from gitmem.memory import Memory
-
-COORDINATION = "coordination"
 
 
 def coordinating(memory: Memory, namespace: str | None = None) -> Memory:

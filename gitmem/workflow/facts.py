@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 from gitmem.entries import Entry, Version
 from gitmem.errors import CorruptValueError, MissingKeyError, UnknownRevisionError
+from gitmem.keys import COORDINATION
+from gitmem.provenance import session_folder
 from gitmem.recipes.gate_table import DECIDED, state_of
 from gitmem.workflow.parts import RUNNER, Plan
 from gitmem.workflow.ready import Fact, Snapshot
@@ -20,18 +22,18 @@ if TYPE_CHECKING:
     from gitmem.memory import Memory
     from gitmem.view import View
 
-SESSIONS = "coordination"
+SESSIONS = COORDINATION
 """The namespace in which runs are recorded."""
 
 
 def plan_key(session: str) -> str:
     """The key at which a run's plan stands; the run's first commit makes it, and nobody changes it."""
-    return f"session/{session}/plan"
+    return f"{session_folder(session)}plan"
 
 
 def phase_key(session: str) -> str:
     """The key that says how far a run is."""
-    return f"session/{session}/phase"
+    return f"{session_folder(session)}phase"
 
 
 def keys_of(plan: Plan) -> list[str]:

@@ -10,7 +10,9 @@ import re
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple, TypeVar
 
-NAMESPACE = "coordination"
+from gitmem.keys import COORDINATION
+
+NAMESPACE = COORDINATION
 """Where a plan's keys lie unless it says otherwise."""
 HUMAN = "human"
 """As a decider: whoever is neither a task nor an agent of the plan."""

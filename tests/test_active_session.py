@@ -1,0 +1,50 @@
+"""The session that is active on this machine: doors take it where nobody names another."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from gitmem import Memory, from_environment
+from gitmem.cli import front
+
+
+@pytest.fixture
+def memory(tmp_path: Path) -> Memory:
+    return Memory.open(tmp_path, agent="coder")
+
+
+def test_it_is_this_machine_s_alone(memory: Memory, tmp_path: Path) -> None:
+    """A clone has none, and what is bound already keeps what it has."""
+    assert memory.active_session is None
+    memory.activate("session-1")
+    assert memory.active_session == "session-1"
+    assert memory.session is None
+    assert Memory.clone(memory.path, tmp_path / "copy").active_session is None
+    memory.activate(None)
+    memory.activate(None)
+    assert memory.active_session is None
+
+
+def test_the_doors_write_under_it(memory: Memory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Agents that somebody starts need not be told; whoever names a session is believed."""
+    memory.activate("session-1")
+    monkeypatch.setenv("GITMEM_STORE", str(memory.path))
+    assert from_environment().session == "session-1"
+    for options, wanted in (([], "session-1"), (["--session", "other"], "other")):
+        done = CliRunner().invoke(front, ["store", "k", str(wanted), *options])
+        assert done.exit_code == 0, done.stderr
+        assert memory.entry("k").session == wanted
+    monkeypatch.setenv("GITMEM_SESSION", "named")
+    assert from_environment().session == "named"
+    assert CliRunner().invoke(front, ["store", "k", "x"]).exit_code == 0
+    assert memory.entry("k").session == "named"
+
+
+def test_what_is_no_name_is_refused(memory: Memory) -> None:
+    """It would be in every commit's trailers from then on."""
+    with pytest.raises(ValueError, match="control character"):
+        memory.activate("one\ntwo")
+    assert memory.active_session is None
