@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from gitmem.codec import MAX_VALUE_BYTES
 from gitmem.errors import FormatError, GitmemError, InvalidPolicyError, InvalidValueError
+from gitmem.keys import REASONING_BANK
 
 if TYPE_CHECKING:
     from gitmem.merge import Rule
@@ -47,6 +48,24 @@ class Contract(NamedTuple):
     schema: str
 
 
+BUILT_IN = tuple(
+    MergeRule("pattern/**", REASONING_BANK, f"/{member}", rule)
+    for member, rule in {
+        "successes": "total",
+        "failures": "total",
+        "sessions_used": "union",
+        "lessons_learned": "union",
+        "anti_patterns": "union",
+        "related": "union",
+        "success_rate": "smallest",
+    }.items()
+)
+"""What holds behind every gitmem.toml, so that copies which count apart lose nothing when they meet. Part of how
+merges are made (`Merge-Algorithm: 1`): copies that disagree here would never agree on a head.
+
+A success rate is only the printed figure of the two counts, and is right again with the next outcome.
+"""
+
 _Bound = TypeVar("_Bound", MergeRule, Contract)
 
 
@@ -62,11 +81,12 @@ class Policy(NamedTuple):
 
     def rules_for(self, namespace: str, key: str) -> tuple[Rule, ...]:
         """The merge rules for one key, as `merge` takes them: the first that fits a place settles it."""
-        if not self.merge_rules:
+        rules = self.merge_rules + BUILT_IN if namespace == REASONING_BANK else self.merge_rules
+        if not rules:
             return ()
         from gitmem.merge import Rule
 
-        return tuple(Rule(one.at, one.rule) for one in _binding(self.merge_rules, namespace, key))
+        return tuple(Rule(one.at, one.rule) for one in _binding(rules, namespace, key))
 
     def contracts_for(self, namespace: str, key: str) -> tuple[Contract, ...]:
         """The contracts that the value of one key has to keep, all of them. Namespace `conflicts` is never bound."""

@@ -37,7 +37,8 @@ def rules() -> None:
     """Say how merges settle conflicts.
 
     A conflict is a place in a value that two sides changed. Without a rule for it, a person has to settle it. At each
-    place the first rule that fits decides; rules lie in gitmem.toml and travel with the memory.
+    place the first rule that fits decides; rules lie in gitmem.toml and travel with the memory. Behind them stand those
+    of gitmem itself, for the patterns in the namespace reasoning-bank: outcomes are added up, lists united.
     """
 
 
