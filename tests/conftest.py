@@ -19,9 +19,11 @@ settings.load_profile("default")
 Git = Callable[..., str]
 
 
+# A shell's background job inherits these two, and so would every program that a test starts and ends by Ctrl-C.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
-    # A shell's background job inherits this, and so would every program that a test starts and ends by Ctrl-C.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+if hasattr(signal, "SIGQUIT") and signal.getsignal(signal.SIGQUIT) == signal.SIG_IGN:
+    signal.signal(signal.SIGQUIT, signal.SIG_DFL)
 
 
 @pytest.fixture(autouse=True)
