@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -52,8 +53,8 @@ def test_a_run_is_recorded_in_a_session_of_its_own(tmp_path, clock) -> None:
         named = plan(task("only", "store k 1", stores=["k"]), name="Ünder way: 2!")
         outcomes = [run(memory, named, tmp_path) for _ in range(2)]
         assert [one.session for one in outcomes] == [
-            "session-20260202-120000-nder-way-2",
-            "session-20260202-120000-nder-way-2-2",
+            "session-20260202-120000-under-way-2",
+            "session-20260202-120000-under-way-2-2",
         ]
         session = outcomes[1].session
         kept = memory.entry(f"session/{session}/plan", namespace=SPACE)
@@ -62,6 +63,27 @@ def test_a_run_is_recorded_in_a_session_of_its_own(tmp_path, clock) -> None:
         assert memory.retrieve(f"session/{session}/phase", namespace=SPACE) == "done"
         assert memory.entry("k", namespace=SPACE).session == session
         assert status(memory, "only") == {"state": "done", "attempt": 1, "exit": 0}
+
+
+def test_a_run_under_a_session_belongs_to_it(memory, tmp_path) -> None:
+    """Whoever takes the session back means its run too. A second one has to have another plan, so another name."""
+    mine = memory.bind(session="session-1")
+    small = plan(task("only", "store k 1", stores=["k"]))
+    assert run(mine, small, tmp_path).session == "session-1"
+    assert memory.entry("k", namespace=SPACE).session == "session-1"
+    assert verify(memory, "session-1") == []
+    assert run(mine, small, tmp_path).session != "session-1"
+    memory.delete("session/session-1/plan", namespace=SPACE)
+    shutil.rmtree(memory.local_folder("runs", "session-1"))
+    assert run(mine, small, tmp_path).session != "session-1"
+
+
+@pytest.mark.parametrize("name", ["../x", ".", "..", "a/b", "x" * 241, "u\u0308"])
+def test_a_session_whose_name_is_no_segment_has_no_run(memory, tmp_path, name) -> None:
+    """A run has a folder of its session's name; anybody may choose that name."""
+    outcome = run(memory.bind(session=name), plan(task("only", "env")), tmp_path)
+    assert outcome.session.startswith("session-")
+    assert outcome.verdict == "done"
 
 
 def test_an_agent_gets_what_it_needs_to_take_part(memory, tmp_path) -> None:

@@ -12,10 +12,10 @@ import pytest
 
 from gitmem import ConflictError, InvalidValueError, Memory, UnknownRevisionError
 from gitmem.recipes import Gate
+from gitmem.recipes.session_names import session_names
 from gitmem.workflow.facts import plan_key
 from gitmem.workflow.logs import read
 from gitmem.workflow.parts import PlannedGate
-from gitmem.workflow.record import session_names
 from gitmem.workflow.runner import Runner, resume
 from gitmem.workflow.verify import verify
 from tests.processes import linux, marked, word
@@ -204,7 +204,7 @@ def test_a_plan_that_was_slipped_under_a_run_is_not_carried_out(tmp_path, clock)
     with Memory.open(tmp_path / "memory", agent="somebody", durability="fast", clock=clock) as memory:
         honest, evil = plan(task("one", "exit 1")), plan(task("one", f"note {tmp_path}/evil"))
         clock.advance(60)
-        session = next(iter(session_names(honest, memory)))
+        session = next(iter(session_names(honest.name, memory.clock())))
         clock.advance(-60)
         forger = memory.branch("other").bind(agent="gitmem-run", session=session, namespace=SPACE)
         forger.store(plan_key(session), evil.to_json())

@@ -55,7 +55,8 @@ def run(ctx: click.Context, /, place: Place, as_json: bool, plan: str | None, **
 
     PLAN.toml names agents (any commands), tasks with the keys they wait for and store, and gates. Each task is one
     process, in the plan's folder, with GITMEM_STORE, GITMEM_NAMESPACE, GITMEM_AGENT, GITMEM_SESSION and GITMEM_TASK
-    set. Keys and states, and the keys that come from outside (`given`), lie in the plan's namespace: `coordination`
+    set. The run belongs to the session that is named, or active; else, or if that one had a run before, to one of its
+    own. Keys and states, and the keys that come from outside (`given`), lie in the plan's namespace: `coordination`
     unless it names another. On a terminal a gate is asked in place; elsewhere `gitmem gate review` decides.
 
     Exits with 0 if every task is done, 1 if one failed, 6 if a gate was rejected, 5 if time was up, 130 after Ctrl-C.
@@ -165,7 +166,7 @@ def _run(place: Place, as_json: bool, asked: dict[str, Any], plan: Plan, folder:
     def make(tell: Callable[[Progress], None]) -> Runner:
         return Runner(memory, plan, folder, jobs=asked["jobs"], timeout=asked["timeout"], on_event=tell)
 
-    return _drive(memory, make, as_json)
+    return _drive(memory, make, as_json, wanted=memory.session)
 
 
 def _resume(place: Place, as_json: bool, asked: dict[str, Any], plan: str | None) -> int:
@@ -193,7 +194,9 @@ def _folder_of(memory: Memory, session: str, plan: str) -> Path:
     return path.parent
 
 
-def _drive(memory: Memory, make: Callable[[Callable[[Progress], None]], Runner], as_json: bool) -> int:
+def _drive(
+    memory: Memory, make: Callable[[Callable[[Progress], None]], Runner], as_json: bool, *, wanted: str | None = None
+) -> int:
     from gitmem.cli.driving import Drive, asker
     from gitmem.cli.review import is_asked_here
 
@@ -203,6 +206,8 @@ def _drive(memory: Memory, make: Callable[[Callable[[Progress], None]], Runner],
     asked_here = {gate.name: gate.key for gate in mine} if not as_json and is_asked_here() else {}
     ways = {gate.name: _way(plan, gate.name) for gate in mine}
     outcome = drive.run(_teller(as_json, ways), asker(memory, asked_here, plan.namespace), asked_here)
+    if wanted not in (None, outcome.session):
+        note(f"the run belongs to a session of its own, {outcome.session}: {wanted} cannot have it, or had one before")
     write_json(outcome.to_json()) if as_json else _tell_outcome(plan, outcome)
     return EXIT_CODES[outcome.verdict]
 

@@ -11,10 +11,7 @@ holds only if all it waited for is as it was seen, so the start's parent is the 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
-from datetime import UTC
-from itertools import count
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gitmem.entries import Entry
@@ -31,19 +28,6 @@ if TYPE_CHECKING:
     from gitmem.view import View
 
 BLOCKED, READY = "blocked", "ready"
-
-_SLUG = re.compile(r"[^a-z0-9]+")
-_LONGEST = 60
-
-
-def session_names(plan: Plan, memory: Memory) -> Iterable[str]:
-    """Names for a run that begins now, the best first: session-YYYYMMDD-HHMMSS-<plan>, then with -2, -3, …"""
-    now = memory.clock().astimezone(UTC)
-    slug = _SLUG.sub("-", plan.name.lower()).strip("-")[:_LONGEST].strip("-") or "plan"
-    name = f"session-{now:%Y%m%d-%H%M%S}-{slug}"
-    yield name
-    for number in count(2):
-        yield f"{name}-{number}"
 
 
 class Standing(NamedTuple):

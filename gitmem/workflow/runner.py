@@ -8,20 +8,21 @@ the runner, its agents end, and `resume` goes on from what is in memory.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from gitmem.errors import ConflictError, InvalidValueError, UnknownRevisionError
 from gitmem.globs import escape
+from gitmem.recipes.session_names import is_segment, session_names
 from gitmem.workflow import course
 from gitmem.workflow.course import Course, Turn
-from gitmem.workflow.facts import SESSIONS, Facts, keys_of, phase_key, plan_key
+from gitmem.workflow.facts import SESSIONS, Facts, keys_of, phase_key, plan_key, versions
 from gitmem.workflow.keeping import Keeper, end_marked
 from gitmem.workflow.outcome import RUNNING, Outcome, Progress
 from gitmem.workflow.ready import missing
-from gitmem.workflow.record import Record, contested, plan_of, session_names
+from gitmem.workflow.record import Record, contested, plan_of
 from gitmem.workflow.states import DONE
 from gitmem.workflow.workplace import Workplace, beginning, place_of
 
@@ -50,8 +51,9 @@ class Runner:
         on_event: Callable[[Progress], None] | None = None,
         record: Record | None = None,
     ) -> None:
-        """`folder` is where the agents work: the plan's. The run signs as `gitmem-run`, in a session of its own and in
-        the plan's namespace, whatever `memory` is bound to.
+        """`folder` is where the agents work: the plan's. The run signs as `gitmem-run`, in the plan's namespace,
+        whatever `memory` is bound to. Its session is that of `memory`, unless this one has had a run already; then, or
+        if it has none, the run begins one of its own.
 
         `jobs` tasks, from 1 on, work at a time (else what the plan says, else 16); `timeout` is in seconds for the
         whole run. `on_event` is told in the thread of `run()`, first of every task and gate, then of each change; it
@@ -116,7 +118,7 @@ class Runner:
     def _begin(self, stack: ExitStack) -> tuple[Record, Workplace]:
         """Lock a place, and make the first commit."""
         self._check_rivals()
-        for session in session_names(self._plan, self._memory):
+        for session in self._names():
             workplace = Workplace.new(self._memory, session, plan_folder=self._folder)
             if workplace is None:
                 continue
@@ -131,6 +133,13 @@ class Runner:
                 return record, workplace
             workplace.discard()
         raise AssertionError("there is always another name")
+
+    def _names(self) -> Iterator[str]:
+        """The session that the memory is bound to, if it can have a run and never had one; then new ones."""
+        bound = self._memory.session
+        if bound is not None and is_segment(bound) and not versions(self._memory, plan_key(bound), namespace=SESSIONS):
+            yield bound
+        yield from session_names(self._plan.name, self._memory.clock())
 
     def _take_up(self, stack: ExitStack, record: Record) -> tuple[Record, Workplace]:
         """Lock the place of a run that there is."""
