@@ -29,6 +29,7 @@ GOOD_ONE = "`gitmem doctor --repair` brings the last good gitmem.toml of the his
 """The last line of the hint for a malformed file: true of the memory at hand, not of another copy."""
 _UNWRITTEN = "nothing was written; `gitmem rules list` and `gitmem contract list` show what is there"
 _SIDED = ("ours", "theirs")
+_MOST_SECONDS = 10**9
 
 
 class MergeRule(NamedTuple):
@@ -69,6 +70,45 @@ A success rate is only the printed figure of the two counts, and is right again 
 _Bound = TypeVar("_Bound", MergeRule, Contract)
 
 
+class Setting(NamedTuple):
+    """One that stands by itself: what holds where gitmem.toml leaves it out, what it takes, and what it is for."""
+
+    default: Any
+    takes: str
+    fits: Callable[[object], bool]
+    meaning: str
+
+
+def _whole(value: object) -> bool:
+    return type(value) is int and value > 0
+
+
+def _seconds(value: object) -> bool:
+    return isinstance(value, int | float) and type(value) is not bool and 0 < value <= _MOST_SECONDS
+
+
+SETTINGS: Mapping[str, Setting] = {
+    "abandoned_after": Setting(
+        86_400,
+        f"a number of seconds above 0, at most {_MOST_SECONDS}",
+        _seconds,
+        "seconds without a write until a session without an end is shown as abandoned",
+    ),
+    "audit_reads": Setting(
+        False,
+        "true or false",
+        lambda value: type(value) is bool,
+        "whether each machine notes who reads what there under a session: `gitmem trace`",
+    ),
+    "max_value_bytes": Setting(
+        MAX_VALUE_BYTES,
+        "a positive whole number",
+        _whole,
+        "the size of the largest value that can be stored, in bytes",
+    ),
+}  # each has a field of this name in Policy
+
+
 class Policy(NamedTuple):
     """The settings, and the whole `document` from which they come (not to be changed)."""
 
@@ -78,6 +118,7 @@ class Policy(NamedTuple):
     document: dict[str, Any]
     merge_rules: tuple[MergeRule, ...] = ()
     contracts: tuple[Contract, ...] = ()
+    abandoned_after: float = SETTINGS["abandoned_after"].default
 
     def rules_for(self, namespace: str, key: str) -> tuple[Rule, ...]:
         """The merge rules for one key, as `merge` takes them: the first that fits a place settles it."""
@@ -108,15 +149,10 @@ def parse_policy(data: bytes) -> Policy:
         return DEFAULT_POLICY
     text, document = _read(data)
     _check_format(document, text)
-    size = document.get("max_value_bytes", MAX_VALUE_BYTES)
-    if type(size) is not int or size < 1:
-        raise _invalid("max_value_bytes has to be a positive whole number", _line_of(text, "max_value_bytes"))
-    audit = document.get("audit_reads", False)
-    if type(audit) is not bool:
-        raise _invalid("audit_reads has to be true or false", _line_of(text, "audit_reads"))
+    said = {name: _said(name, document, text) for name in SETTINGS}
     rules = tuple(MergeRule(**row) for row in _tables("merge", document, text))
     contracts = tuple(Contract(**row) for row in _tables("contract", document, text))
-    return Policy(FORMAT, size, audit, document, rules, contracts)
+    return Policy(format=FORMAT, document=document, merge_rules=rules, contracts=contracts, **said)
 
 
 def dump_policy(document: Mapping[str, Any]) -> bytes:
@@ -295,6 +331,15 @@ def _line_of(text: str, *place: str | int) -> int | None:
     from gitmem import toml
 
     return toml.Lines(text).of(*place)
+
+
+def _said(name: str, document: dict[str, Any], text: str) -> Any:
+    """What a setting is: as the document says, or as it is where nothing is said."""
+    setting = SETTINGS[name]
+    value = document.get(name, setting.default)
+    if not setting.fits(value):
+        raise _invalid(f"{name} has to be {setting.takes}", _line_of(text, name))
+    return value
 
 
 def _short(text: object) -> str:

@@ -1,7 +1,7 @@
-"""gitmem.toml as those who share a memory edit it: merge rules and contracts, added, removed, looked through.
+"""gitmem.toml as those who share a memory edit it: settings, merge rules and contracts, looked through and changed.
 
-Knows the lists in their order and what already breaks a contract; what they mean is `policy`'s, `merge`'s and
-`contracts`'.
+Knows the settings by name, the lists in their order and what already breaks a contract; what they mean is `policy`'s,
+`merge`'s and `contracts`'.
 Law: one edit is one ordinary commit by whoever makes it, decided on fresh data and published by compare-and-swap. What
 gitmem has not heard of stays; comments in the file do not, for what is written is its meaning.
 """
@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from gitmem import codec, pointers
 from gitmem.contracts import check_schema, problems
+from gitmem.entries import UNSET
 from gitmem.errors import CorruptValueError, InvalidValueError
 from gitmem.globs import compile_glob
 from gitmem.keys import check_namespace
@@ -28,7 +29,7 @@ from gitmem.objects import (
     serialize_tree,
 )
 from gitmem.place import POLICY_FILE
-from gitmem.policy import MAX_BYTES, Contract, MergeRule, Policy, check_rule, dump_policy
+from gitmem.policy import MAX_BYTES, SETTINGS, Contract, MergeRule, Policy, check_rule, dump_policy
 from gitmem.provenance import check_message, compose
 from gitmem.reader import Reader
 from gitmem.vault import Vault
@@ -36,6 +37,7 @@ from gitmem.writing import Rewrite, WritePath, stamp_trailers
 
 Row = dict[str, str]
 _Rows = list[Row]
+_Document = dict[str, Any]
 _Kind = TypeVar("_Kind", MergeRule, Contract)
 
 
@@ -127,6 +129,29 @@ class Settings:
         self._edit("contract", lambda rows: _removed(rows, _row(gone), number - 1), subject, message)
         return gone
 
+    def values(self) -> dict[str, Any]:
+        """Every setting that stands by itself and what holds for it now, by name: as said, or as it is unsaid."""
+        policy = self.policy
+        return {name: getattr(policy, name) for name in SETTINGS}
+
+    def get(self, name: str) -> Any:
+        """What holds for a setting now. InvalidValueError names the nearest, if there is none of this name."""
+        check_setting(name)
+        return getattr(self.policy, name)
+
+    def set(self, name: str, value: Any, *, message: str | None = None) -> Any:
+        """Let a setting be so from now on, for all who share the memory; returns what held before.
+
+        No commit if gitmem.toml says so already. InvalidValueError for a value that it does not take.
+        """
+        check_setting(name, value)
+        return self._change(name, lambda said: {**said, name: value}, f"config {name} {json.dumps(value)}", message)
+
+    def unset(self, name: str, *, message: str | None = None) -> Any:
+        """Let a setting be as it is where gitmem.toml says nothing; returns what held before."""
+        check_setting(name)
+        return self._change(name, lambda said: _without(said, name), f"config --unset {name}", message)
+
     def broken(self) -> list[Breach]:
         """What breaks a contract now, sorted by namespace and key: it was there before the contract, or was pushed.
 
@@ -150,6 +175,28 @@ class Settings:
 
     def _edit(self, table: str, change: Callable[[_Rows], _Rows], subject: str, message: str | None) -> None:
         """Publish gitmem.toml with other rows in one of its tables; no commit if they are the same."""
+
+        def edited(document: _Document) -> _Document:
+            rows = change(deepcopy(document.get(table, [])))
+            return {**document, table: rows} if rows else _without(document, table)
+
+        self._publish(edited, subject, message)
+
+    def _change(
+        self, name: str, change: Callable[[_Document], _Document], subject: str, message: str | None
+    ) -> Any:
+        """Publish what `change` makes of the document; returns what held for this setting before."""
+        before = []
+
+        def edited(document: _Document) -> _Document:
+            before.append(document.get(name, SETTINGS[name].default))
+            return change(document)
+
+        self._publish(edited, subject, message)
+        return before[-1]
+
+    def _publish(self, change: Callable[[_Document], _Document], subject: str, message: str | None) -> None:
+        """Publish another gitmem.toml; no commit if it says the same. `change` may run again on fresher data."""
         stamp = self._path.stamp
         title = check_message(message) if message is not None else _legal(subject)
         text = compose(title, stamp_trailers(stamp))
@@ -157,12 +204,10 @@ class Settings:
 
         def plan(head: Commit) -> Rewrite | None:
             document = self._vault.policy(head.tree).document
-            rows: _Rows = document.get(table, [])
-            changed = change(deepcopy(rows))
-            if changed == rows:
+            changed = change(document)
+            if changed == document:
                 return None
-            edited = {name: value for name, value in document.items() if name != table}
-            body = dump_policy({**edited, table: changed} if changed else edited)
+            body = dump_policy(changed)
             return Rewrite(1, text, lambda writer: write(writer, head.tree, body))
 
         def write(writer: Writer, root: Oid, body: bytes) -> Oid:
@@ -215,6 +260,39 @@ def _numbered(listed: tuple[_Kind, ...], number: int, name: str, command: str) -
 
 
 # --- arguments
+
+
+def check_setting(name: str, value: Any = UNSET) -> None:
+    """InvalidValueError, with the nearest, if no setting has this name; or if it does not take this value."""
+    known = SETTINGS.get(name)
+    if known is None:
+        raise _unknown(name)
+    if value is UNSET or known.fits(value):
+        return
+    raise InvalidValueError(
+        f"{name} has to be {known.takes}, not {value!r}",
+        hint=f"`gitmem config {name} {json.dumps(known.default)}` sets what holds where nothing is said",
+        pointer="",
+        reason=f"not {known.takes}",
+    )
+
+
+def _unknown(name: str) -> InvalidValueError:
+    from difflib import get_close_matches
+
+    own = {"merge": "gitmem rules", "contract": "gitmem contract"}.get(name)
+    near = get_close_matches(name.lower().replace("-", "_"), SETTINGS, n=1)
+    hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(SETTINGS)}"
+    return InvalidValueError(
+        f"there is no setting {name!r}",
+        hint=f"`{own}` edits these" if own else hint,
+        pointer="",
+        reason="no such setting",
+    )
+
+
+def _without(document: _Document, name: str) -> _Document:
+    return {other: value for other, value in document.items() if other != name}
 
 
 def _check_scope(keys: str, namespace: str | None) -> None:

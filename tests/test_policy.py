@@ -44,7 +44,7 @@ def test_the_root_commit_says_only_the_format() -> None:
     """Every memory begins with these bytes; a quick read must not import a TOML parser for them."""
     assert parse_policy(ROOT_BYTES) is DEFAULT_POLICY
     assert dump_policy(DEFAULT_POLICY.document) == ROOT_BYTES == b"format = 1\n"
-    assert DEFAULT_POLICY == parse_policy(b"format=1") == (1, MAX_VALUE_BYTES, False, {"format": 1}, (), ())
+    assert DEFAULT_POLICY == parse_policy(b"format=1") == (1, MAX_VALUE_BYTES, False, {"format": 1}, (), (), 86_400)
     assert loaded_by("policy.parse_policy(policy.ROOT_BYTES)", "tomllib", "tomli_w", "gitmem.globs") == set()
 
 
@@ -236,6 +236,10 @@ def test_tables_are_dumped_as_a_person_would_write_them() -> None:
         (b"format = 1\nmax_value_bytes_x = 1\nmax_value_bytes = 'a'\n", 3, "max_value_bytes"),
         (b"format = 1\naudit_reads = 1\n", 2, "audit_reads"),
         (b"format = 1\naudit_reads.x = true\n", 2, "audit_reads"),
+        (b"format = 1\nabandoned_after = 0\n", 2, "abandoned_after"),
+        (b"format = 1\nabandoned_after = true\n", 2, "abandoned_after"),
+        (b"format = 1\nabandoned_after = inf\n", 2, "abandoned_after"),
+        (b"format = 1\nabandoned_after = nan\n", 2, "abandoned_after"),
         (b"format = 1\n[max_value_bytes]\n[a]\nmax_value_bytes = 3\n", 2, "max_value_bytes"),
         (b"format = 1\nx = " + b"[" * 100_000, None, "nested"),
         (b"format = 1\nx = " + b"9" * 10_000, None, "digit"),

@@ -44,6 +44,9 @@ FAMILIES = {
         "run": ("run:run", "Start a plan's agents, each as soon as what it needs is there."),
         "status": ("status:status", "Show who works, who is blocked and on what, and what waits for a person."),
     },
+    "Sessions": {
+        "journal": ("journal:journal", "Keep a journal: decisions, insights, blockers, milestones, questions."),
+    },
     "The past": {
         "history": ("past:history", "Show the versions of a key, newest first."),
         "log": ("past:log", "Show the commits, newest first, with the keys that each changed."),
@@ -65,6 +68,7 @@ FAMILIES = {
         "sync": ("copies:sync", "Meet another copy: fetch, merge, push."),
     },
     "Care": {
+        "config": ("config:config", "List the settings that all share, print one, or set it."),
         "import": ("exchange:import_source", "Take in a store of claude-flow or ruflo, an export, or a folder."),
         "export": ("exchange:export", "Print entries as JSON lines, oldest first."),
         "gc": ("care:gc", "Delete what has expired, and pack the repository."),
