@@ -22,6 +22,7 @@ from gitmem.repository import Repository
 
 if TYPE_CHECKING:
     from gitmem.index import Index
+    from gitmem.index.text import TextIndex
 
 _CACHED_BYTES = 64 << 20
 _CACHED_LISTINGS = 32
@@ -73,6 +74,13 @@ class Vault:
         from gitmem.index import Index
 
         return Index(str(self.repository.derived / "index.sqlite3"), self.objects)
+
+    @cached_property
+    def text(self) -> TextIndex:
+        """The full-text index, in a file of its own: filling it holds nobody up who writes."""
+        from gitmem.index.text import TextIndex
+
+        return TextIndex(str(self.repository.derived / "text.sqlite3"), self.objects)
 
     def past(self, oid: Oid) -> Snapshot:
         """The snapshot at a commit, whatever its gitmem.toml says: for telling history."""
@@ -219,10 +227,11 @@ class Vault:
         return patched
 
     def close(self) -> None:
-        """Close the index. The vault may be used again: it opens what it needs."""
-        index = self.__dict__.pop("index", None)
-        if index is not None:
-            index.close()
+        """Close both indexes. The vault may be used again: it opens what it needs."""
+        for name in ("index", "text"):
+            opened = self.__dict__.pop(name, None)
+            if opened is not None:
+                opened.close()
 
 
 def corrupt(namespace: str, key: str, reason: str) -> CorruptValueError:

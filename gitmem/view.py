@@ -9,7 +9,7 @@ from __future__ import annotations
 import builtins
 from collections.abc import Iterator
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gitmem import history, revisions
 from gitmem.entries import UNSET, Change, CommitRecord, Entry, Version
@@ -17,6 +17,9 @@ from gitmem.errors import InvalidValueError, UnknownRevisionError, typed
 from gitmem.keys import DEFAULT_NAMESPACE, check_key, check_namespace
 from gitmem.reader import Reader
 from gitmem.vault import Vault
+
+if TYPE_CHECKING:
+    from gitmem.finding import Hit, Ranked
 
 
 class View:
@@ -109,6 +112,40 @@ class View:
     def search_keys(self, pattern: str, *, namespace: str | None = None) -> builtins.list[str]:
         """The keys that match a glob, in code-point order: `search` without reading the values."""
         return list(self._reader().search_keys(self._in(namespace), pattern))
+
+    # --- by words ---
+
+    def find(
+        self,
+        text: str,
+        *,
+        namespace: str | None = None,
+        glob: str | None = None,
+        limit: int = 20,
+        offset: int = 0,
+    ) -> builtins.list[Hit]:
+        """The entries whose key or value holds all these words, best first; of all namespaces unless one is named.
+
+        `"two words"` in double quotes are a phrase, `refr*` is a beginning; case and accents make no difference, and
+        nothing else is syntax. What was written since somebody last asked is looked through first: the first time ever
+        that is everything. InvalidPatternError if there is no word in `text`.
+        """
+        from gitmem import finding
+
+        namespace = None if namespace is None else check_namespace(namespace, writing=False)
+        return finding.find(self._reader(), text, namespace=namespace, glob=glob, limit=limit, offset=offset)
+
+    def rank(
+        self, question: str, *, namespace: str | None = None, glob: str | None = None, limit: int = 50
+    ) -> builtins.list[Ranked]:
+        """The entries that hold any word of a question, by its stem, best first (BM25).
+
+        Only in a namespace that is kept by stems, as the reasoning bank's is; else InvalidValueError. A question
+        without a word has no answer, and is none of the errors.
+        """
+        from gitmem import finding
+
+        return finding.rank(self._reader(), question, namespace=self._in(namespace), glob=glob, limit=limit)
 
     # --- the past ---
 

@@ -1,0 +1,133 @@
+"""Which text a value holds to be found by, and how words to look for become a question that FTS5 understands.
+
+Knows values, scripts and the syntax of FTS5's questions; does not know where texts are kept.
+Law: nothing that a caller writes is syntax but double quotes and a star behind a word; a character of a script that
+sets no spaces between words is a word of its own, in texts and in questions alike, so that any run of them is found.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import unicodedata
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any
+
+from gitmem.errors import InvalidPatternError
+
+PARTS = ("key", "approach", "lessons", "rest")
+"""What the documents of a namespace that is kept by stems are made of, as columns."""
+SPLIT = "\u200b"
+"""Stands around each character that is a word of its own: no text of ours has it otherwise."""
+
+_BETWEEN = " · "
+_MEMBERS = {"approach": "approach", "lessons_learned": "lessons"}  # member of a pattern -> its column
+_UNSPACED = re.compile(
+    "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u3007\u3040-\u30ff\u3100-\u312f\u31a0-\u31ff\u3400-\u4dbf"
+    "\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff\uff66-\uff9f\U0001b000-\U0001b16f\U00020000-\U0003ffff]"
+)
+_CONTROLS = dict.fromkeys((*range(32), *range(127, 160)), " ") | {ord(SPLIT): " "}
+_TERMS = re.compile(r'"([^"]*)"?(\*?)|([^\s"]+)')
+_MOST_WORDS = 100
+
+
+def text_of(value: Any) -> str:
+    """Member names, strings and numbers of a value as one line, in the value's order; neither true, false nor null."""
+    told = [(text, end) for piece, end in _pieces(value) if (text := _plain(piece))]
+    return "".join(text + end for text, end in told[:-1]) + "".join(text for text, _ in told[-1:])
+
+
+def parts_of(key: str, value: Any) -> tuple[str, ...]:
+    """A pattern's text by `PARTS`; of a value that is no pattern everything is rest."""
+    members = value if isinstance(value, dict) else {}
+    found = {column: text_of(members[name]) for name, column in _MEMBERS.items() if name in members}
+    rest = {name: one for name, one in members.items() if name not in _MEMBERS} if members else value
+    return key, found.get("approach", ""), found.get("lessons", ""), text_of(rest)
+
+
+def spread(text: str) -> str:
+    """The text as the index reads it: with breaks around the characters that are words of their own."""
+    return text if text.isascii() else _UNSPACED.sub(rf"{SPLIT}\g<0>{SPLIT}", text)
+
+
+def question(text: str) -> str:
+    """What to ask FTS5 for documents with all these words, "phrases" and beginnings*. InvalidPatternError if none."""
+    terms = []
+    for phrase, star, word in _TERMS.findall(text):
+        wanted = phrase or word.rstrip("*")
+        if _holds_word(wanted):
+            terms.append(_quoted(wanted) + "*" * bool(star or word.endswith("*")))
+    if not terms:
+        reason = "a word has at least one letter or digit"
+        raise InvalidPatternError(
+            f"{text!r} holds no word to look for: {reason}",
+            hint='words all have to be there; "two words" are a phrase, and refr* is a beginning; '
+            "`gitmem search` looks for keys by a glob",
+            pattern=text,
+            reason=reason,
+        )
+    return " ".join(terms)
+
+
+def words_of(text: str) -> tuple[str, ...]:
+    """The words of a question in anybody's language, each once, in order; none of a text without any.
+
+    Where a script sets no spaces, each two neighbours are a word. What is beyond the first hundred is not asked for.
+    """
+    runs = "".join(each if _in_word(each) else " " for each in text).split()
+    found: dict[str, str] = {}
+    for word in (word for run in runs for word in _neighbours(run)):
+        found.setdefault(word.casefold(), word)
+    return tuple(islice(found.values(), _MOST_WORDS))
+
+
+def any_of(words: tuple[str, ...]) -> str:
+    """What to ask FTS5 for documents with at least one of these words."""
+    return " OR ".join(map(_quoted, words))
+
+
+def _pieces(value: Any) -> Iterator[tuple[str, str]]:
+    """Each text in a value and what follows it: a colon behind a name that stands before something."""
+    if isinstance(value, dict):
+        for name, one in value.items():
+            yield name, _BETWEEN if isinstance(one, bool) or one in (None, "", [], {}) else ": "
+            yield from _pieces(one)
+    elif isinstance(value, list):
+        for one in value:
+            yield from _pieces(one)
+    elif isinstance(value, str):
+        yield value, _BETWEEN
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        yield json.dumps(value), _BETWEEN
+
+
+def _plain(text: str) -> str:
+    """Without control characters, and with one space where there is white space: no word is changed by it."""
+    return " ".join((text if text.isprintable() else text.translate(_CONTROLS)).split())
+
+
+def _holds_word(text: str) -> bool:
+    return any(unicodedata.category(each)[0] in "LN" for each in text)
+
+
+def _in_word(character: str) -> bool:
+    return unicodedata.category(character)[0] in "LNM"
+
+
+def _quoted(text: str) -> str:
+    return '"' + spread(text.translate(_CONTROLS)).replace('"', '""') + '"'
+
+
+def _neighbours(run: str) -> Iterator[str]:
+    """The words in a run of letters."""
+    for piece in _scripts(run):
+        if len(piece) > 2 and _UNSPACED.match(piece):
+            yield from (piece[at : at + 2] for at in range(len(piece) - 1))
+        else:
+            yield piece
+
+
+def _scripts(run: str) -> list[str]:
+    """A run of letters, parted where a script without spaces begins or ends."""
+    return [piece for piece in re.split(f"({_UNSPACED.pattern}+)", run) if piece]
