@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from gitmem.recipes.fanout import FanOut
     from gitmem.recipes.gate import Gate
     from gitmem.recipes.handoff import Handoff
+    from gitmem.recipes.journal import Journal
+    from gitmem.recipes.reasoning import Patterns
     from gitmem.recipes.shared import Shared
     from gitmem.recipes.status import Status
 
@@ -22,6 +24,8 @@ _ROOMS: dict[str, str] = {
     "FanOut": "fanout",
     "Gate": "gate",
     "Handoff": "handoff",
+    "Patterns": "reasoning",
+    "Journal": "journal",
     "Shared": "shared",
     "Status": "status",
 }  # public name -> module
@@ -31,6 +35,8 @@ __all__ = [
     "FanOut",
     "Gate",
     "Handoff",
+    "Journal",
+    "Patterns",
     "Shared",
     "Status",
 ]
