@@ -20,8 +20,8 @@ from gitmem.keys import DEFAULT_NAMESPACE, check_namespace
 from gitmem.packing import GcReport
 from gitmem.provenance import DEFAULT_AGENT, Stamp, check_name
 from gitmem.repository import Repository
+from gitmem.runs import RunVerbs
 from gitmem.vault import Clock, Vault
-from gitmem.watch import WaitingVerbs
 
 if TYPE_CHECKING:  # merging and meeting are imported where they are used: most programs do neither
     from gitmem.branches import Merge, Record
@@ -35,7 +35,7 @@ def _utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-class Memory(WaitingVerbs):
+class Memory(RunVerbs):
     """A branch of a memory as one agent sees and writes it. Threads may share it; `bind` gives it another name."""
 
     @classmethod

@@ -19,6 +19,9 @@ from gitmem.errors import InvalidValueError
 DEFAULT_AGENT = "unknown"
 AGENT = "Agent"
 SESSION = "Session"
+UNDOES = "Undoes"
+UNDO_KEYS = "Undo-Keys"
+UNDO_NAMESPACE = "Undo-Namespace"
 MAX_NAME_BYTES = 255
 MAX_MESSAGE_BYTES = 64 << 10
 """Whoever reads the history reads every message: a commit must not become as big as a value may be."""

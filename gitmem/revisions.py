@@ -82,6 +82,13 @@ def _session(vault: Vault, head: Snapshot, text: str) -> Oid | None:
     return vault.indexed(head).session_head(head.oid, text)
 
 
+def is_session(vault: Vault, head: Snapshot, text: str) -> bool:
+    """Whether a text names a session and nothing that comes before sessions: neither a full id nor a ref."""
+    if not text or _SURROGATE.search(text) or _FULL.match(text) or _ref(vault, head, text) is not None:
+        return False
+    return _session(vault, head, text) is not None
+
+
 def parse_time(text: str) -> datetime | None:
     """ISO 8601 to an aware datetime, UTC where it names no zone; None if it is no time. Needs a full date."""
     if not re.match(r"\d{4}-\d\d-\d\d", text):

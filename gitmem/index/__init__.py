@@ -6,7 +6,8 @@ Law: every answer is the one that plain git's history gives at the commit that i
 about a commit that is not recorded yet first records it and its ancestors; the file may vanish, be damaged or
 be impossible at any time, and that only costs time.
 `ancestry` is the arithmetic of reachability, `ledger` the law of versions, `intake` how commits are recorded,
-`pages` long answers, `bases` where histories meet, `file` the opening and losing of the file.
+`pages` long answers, `runs` what sessions and other runs did, `bases` where histories meet, `file` the opening and
+losing of the file.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from itertools import islice
 from typing import NamedTuple, TypeVar
 
 from gitmem.errors import StorageError
-from gitmem.index import bases, intake, pages
+from gitmem.index import bases, intake, pages, runs
 from gitmem.index.ancestry import Place
 from gitmem.index.file import IndexFile, is_busy
 from gitmem.index.intake import Changes
@@ -250,6 +251,24 @@ class Index:
             return next((row[2:] for row in rows if ledger.precedes(row[1], row[0], place)), None)
 
         return self._ask(work)
+
+    # --- runs ---
+
+    def sessions(self, head: Oid) -> list[runs.SessionRow]:
+        """Every session that a commit up to `head` names, in no particular order."""
+        return self._ask(lambda ledger: runs.sessions(ledger, self._place(ledger, head)))
+
+    def commits(self, span: runs.Span) -> list[runs.RunCommit]:
+        """The commits of a span, parents first."""
+        return self._ask(lambda ledger: runs.commits(ledger, span, self._place))
+
+    def made(self, run: runs.Span, wanted: Callable[[str, str], bool]) -> list[runs.Made]:
+        """The versions that the commits of a span made of wanted (namespace, key)s, parents first."""
+        return self._ask(lambda ledger: list(runs.made(ledger, runs.commits(ledger, run, self._place), wanted)))
+
+    def undos(self, head: Oid) -> list[runs.UndoRow]:
+        """The commits up to `head` that say that they undo others, parents first."""
+        return self._ask(lambda ledger: runs.undos(ledger, self._place(ledger, head)))
 
     # --- inside ---
 

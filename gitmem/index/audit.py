@@ -23,6 +23,7 @@ _ROWS = {
         "select c.revision, k.namespace, k.key, v.version, v.blob"
         " from {0}.versions v join {0}.keys k on k.id = v.key_id join {0}.commits c on c.ord = v.ord"
     ),
+    "undos": "select c.revision, u.undoes, u.keys, u.namespace from {0}.undos u join {0}.commits c on c.ord = u.ord",
     "write ids": ("select c.revision, w.write_id, w.digest from {0}.write_ids w join {0}.commits c on c.ord = w.ord"),
 }
 

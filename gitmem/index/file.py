@@ -15,7 +15,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-SCHEMA = 1
+SCHEMA = 2
 SHORT_WAIT, LONG_WAIT = 100, 5000  # milliseconds; a store should not wait long for what is only derived
 _COMPANIONS = ("-wal", "-shm", "")
 
@@ -35,6 +35,7 @@ create index versions_ord on versions(ord);
 create table write_ids(
     write_id text not null, ord integer not null, digest text not null,
     primary key(write_id, ord)) without rowid;
+create table undos(ord integer primary key, undoes text not null, keys text, namespace text);
 create table heads(branch text primary key, revision blob not null) without rowid;
 """
 

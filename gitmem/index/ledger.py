@@ -257,6 +257,9 @@ class Ledger:
         if write_id := trailers.get("Write-Id"):
             digest = trailers.get("Write-Digest", "")
             self.db.execute("insert into write_ids values (?, ?, ?)", (write_id, place.ord, digest))
+        if undoes := trailers.get(provenance.UNDOES):
+            narrowed = (trailers.get(provenance.UNDO_KEYS), trailers.get(provenance.UNDO_NAMESPACE))
+            self.db.execute("insert into undos values (?, ?, ?, ?)", (place.ord, undoes, *narrowed))
         return facts
 
     def _chain(self, parents: list[Known], last: int) -> int:

@@ -1,0 +1,37 @@
+"""What a Memory offers about runs: sessions, effect.
+
+Knows the arguments; the work is done by the modules beside it, which are imported where they are used.
+Law: each verb reads one snapshot. A run is named by a session, a revision (one commit), or `A..B`.
+"""
+
+from __future__ import annotations
+
+import builtins
+from typing import TYPE_CHECKING
+
+from gitmem.watch import WaitingVerbs
+
+if TYPE_CHECKING:  # most programs never look back at a run
+    from gitmem.runs.effects import Effect
+    from gitmem.runs.facts import SessionFacts
+
+
+class RunVerbs(WaitingVerbs):
+    """The verbs about runs. `run` names a session, a commit, or `A..B`: what B's history has and A's has not.
+
+    UnknownRevisionError if it names nothing. All namespaces, unless one is named.
+    """
+
+    def sessions(self) -> builtins.list[SessionFacts]:
+        """Every session that commits name, the one that was written last first."""
+        from gitmem.runs import facts
+
+        return facts.sessions(self._vault, self._reader().snapshot)
+
+    def effect(self, run: str, glob: str | None = None, *, namespace: str | None = None) -> builtins.list[Effect]:
+        """What a run did to each key that it made versions of, sorted by namespace and key."""
+        from gitmem.runs import effects, naming
+
+        head = self._reader().snapshot
+        named = naming.named(self._vault, head, run)
+        return effects.effects(self._vault, head, named, namespace=namespace, pattern=glob)
