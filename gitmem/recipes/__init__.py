@@ -24,8 +24,8 @@ _ROOMS: dict[str, str] = {
     "FanOut": "fanout",
     "Gate": "gate",
     "Handoff": "handoff",
-    "Patterns": "reasoning",
     "Journal": "journal",
+    "Patterns": "reasoning",
     "Shared": "shared",
     "Status": "status",
 }  # public name -> module
