@@ -78,7 +78,9 @@ def test_a_page_is_a_day_or_a_session(memory: Memory) -> None:
         "# Journal of 2025-11-17\n\n## 2025-11-17T11:30:00Z decision: Three\n\n*human*\n\nphases\n"
     )
     today, page = gitmem("journal", "markdown").stdout, gitmem("journal", "markdown", "session-1").stdout
-    assert today.partition("\n")[2] == page.partition("\n")[2] or day not in today  # midnight has passed
+    heading, _, entries = today.partition("\n")
+    assert heading >= f"# Journal of {day}"
+    assert entries == page.partition("\n")[2] or heading > f"# Journal of {day}"  # midnight has passed
     assert page.startswith("# Journal of session-1\n\n## ")
     assert json.loads(gitmem("journal", "markdown", "session-1", "--json").stdout) == {"markdown": page}
 
