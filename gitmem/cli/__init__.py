@@ -46,6 +46,7 @@ FAMILIES = {
     },
     "Sessions": {
         "journal": ("journal:journal", "Keep a journal: decisions, insights, blockers, milestones, questions."),
+        "pattern": ("pattern:pattern", "Keep what worked, and find it again: lessons for later sessions."),
     },
     "The past": {
         "history": ("past:history", "Show the versions of a key, newest first."),
