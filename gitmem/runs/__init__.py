@@ -4,6 +4,7 @@
     versions    the versions that a run made, each with what stood before it
     facts       sessions: who, how much, from when to when
     effects     what a run did to each key
+    comparing   two runs, key by key and member by member
     verbs       what a Memory offers of all this
 
 Law: what a run wrote follows from the commits alone, and is the same on every clone. Reading goes over the index and

@@ -22,7 +22,7 @@ _SHORT = 12
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A run as seen from a snapshot: its lasting `name` (a session, an id, or two with `..` between them), its commits."""
+    """A run as seen from a snapshot: its commits, and its lasting `name`: a session, an id, or two ids around `..`."""
 
     name: str
     span: Span

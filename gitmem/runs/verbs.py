@@ -1,4 +1,4 @@
-"""What a Memory offers about runs: sessions, effect.
+"""What a Memory offers about runs: sessions, effect, compare.
 
 Knows the arguments; the work is done by the modules beside it, which are imported where they are used.
 Law: each verb reads one snapshot. A run is named by a session, a revision (one commit), or `A..B`.
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from gitmem.watch import WaitingVerbs
 
 if TYPE_CHECKING:  # most programs never look back at a run
+    from gitmem.runs.comparing import Comparison
     from gitmem.runs.effects import Effect
     from gitmem.runs.facts import SessionFacts
 
@@ -35,3 +36,15 @@ class RunVerbs(WaitingVerbs):
         head = self._reader().snapshot
         named = naming.named(self._vault, head, run)
         return effects.effects(self._vault, head, named, namespace=namespace, pattern=glob)
+
+    def compare(self, a: str, b: str, glob: str | None = None, *, namespace: str | None = None) -> Comparison:
+        """What two runs left: the keys that both wrote, member by member, and the keys that only one of them wrote.
+
+        Keys that differ in nothing but the session's id are one key; the glob is about the keys as they are, or as they
+        are with `{session}` for the id.
+        """
+        from gitmem.runs import comparing, naming
+
+        head = self._reader().snapshot
+        both = [naming.named(self._vault, head, one) for one in (a, b)]
+        return comparing.compare(self._vault, head, both[0], both[1], namespace=namespace, pattern=glob)
