@@ -16,6 +16,7 @@ imported when they are first used, so `import gitmem` costs nothing.
 
     ground: pure; no files, no clock, no git
         errors        the error tree, drawn in its docstring; fields and a hint
+        descent       a recursion as deep as its input
         codec         JSON value <-> canonical bytes
         pointers      RFC 6901: a place inside a value
         patches       RFC 7396 and RFC 6902: a value and a patch -> a new value

@@ -1,6 +1,7 @@
 """Changing trees: new blobs for some keys, and every directory on the way back in its canonical shape.
 
-Knows where a key's file belongs; does not know why it changes, nor branches.
+Knows where a key's file belongs; does not know why it changes, nor branches. One directory inside another is a step of
+a `descent`: a key may have 512 segments.
 Law: the result depends on the set of keys and their blobs alone, for the directories that the edits touch; what
 is foreign (no key's path) stays where it is.
 """
@@ -10,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import TypeAlias
 
+from gitmem.descent import Descent, descend
 from gitmem.errors import StorageError
 from gitmem.gitobject import join_tree, splice, tree_order
 from gitmem.keys import directory_name, leaf_name
@@ -53,6 +55,10 @@ def nested(edits: Mapping[KeyId, Oid | None]) -> Edits:
     return top
 
 
+_Directory: TypeAlias = Descent[Oid | None]
+"""A step that gives a directory's new tree."""
+
+
 class _Mixed(Exception):
     """A node holds entries both directly and in buckets: another tool was here."""
 
@@ -64,52 +70,50 @@ class _Editor:
 
     def area(self, root: Oid | None, edits: Mapping[KeyId, Oid | None]) -> Oid:
         """A root (of values or of expiries) with these edits: the empty tree if nothing is left."""
-        oid = self._directory([root] if root else [], nested(edits), root=True)
+        oid = descend(self._directory([root] if root else [], nested(edits), root=True))
         return oid if oid is not None else self._write_tree({}, None)
 
     def expiries(self, root: Oid, edits: Mapping[KeyId, Oid | None]) -> Oid:
         tree = dict(self._objects.tree(root))
         system = dict(self._objects.tree(tree[SYSTEM][1])) if SYSTEM in tree else {}
         old = system.get(EXPIRES)
-        area = self._directory([old[1]] if old else [], nested(edits), root=True)
+        area = descend(self._directory([old[1]] if old else [], nested(edits), root=True))
         self._put(system, EXPIRES, TREE_MODE, area)
         self._put(tree, SYSTEM, TREE_MODE, self._write(system, None))
         return self._write_tree(tree, root, [SYSTEM])
 
-    def _directory(self, nodes: list[Oid], edits: Edits, *, root: bool = False) -> Oid | None:
+    def _directory(self, nodes: list[Oid], edits: Edits, *, root: bool = False) -> _Directory:
         """One logical directory after the edits; None when nothing is left of it."""
         if len(nodes) <= 1:
             try:
-                return self._node(nodes[0] if nodes else None, "", edits, root=root)
+                return (yield from self._node(nodes[0] if nodes else None, "", edits, root=root))
             except _Mixed:
                 pass
-        return self._rebuild(nodes, edits, root=root)
+        return (yield from self._rebuild(nodes, edits, root=root))
 
-    def _node(self, oid: Oid | None, trail: str, edits: Edits, *, root: bool) -> Oid | None:
+    def _node(self, oid: Oid | None, trail: str, edits: Edits, *, root: bool) -> _Directory:
         tree = self._objects.tree(oid) if oid is not None else {}
-        below = dict(buckets(tree))
+        below = dict(buckets(tree, trail))
         if below:
-            return self._wide(tree, oid, trail, below, edits, root=root)
+            return (yield from self._wide(tree, oid, trail, below, edits, root=root))
         new = dict(tree)
-        touched = [self._apply(new, name, directory, change) for (name, directory), change in edits.items()]
+        touched = []
+        for (name, directory), change in edits.items():
+            entry = _entry(name, directory)
+            if isinstance(change, dict):
+                old = tree.get(entry)
+                change = yield self._directory([old[1]] if old is not None and old[0] == TREE_MODE else [], change)
+            self._put(new, entry, TREE_MODE if directory else BLOB_MODE, change)
+            touched.append(entry)
         if len(new) > LIMIT:
             logical = list(parts(new, trail, root=root))
             if len(logical) > LIMIT:
                 return self._split(new, logical, trail, oid)
         return self._write(new, oid, touched)
 
-    def _apply(self, tree: Tree, name: str, directory: bool, change: Oid | None | Edits) -> bytes:
-        """Make one edit in a tree; the entry it touched."""
-        entry = _entry(name, directory)
-        if isinstance(change, dict):
-            old = tree.get(entry)
-            change = self._directory([old[1]] if old is not None and old[0] == TREE_MODE else [], change)
-        self._put(tree, entry, TREE_MODE if directory else BLOB_MODE, change)
-        return entry
-
     def _wide(
         self, tree: Tree, oid: Oid | None, trail: str, below: dict[str, Oid], edits: Edits, *, root: bool
-    ) -> Oid | None:
+    ) -> _Directory:
         if any(True for _ in parts(tree, trail, root=root)):
             raise _Mixed
         by_digit: dict[str, Edits] = {}
@@ -117,7 +121,7 @@ class _Editor:
             by_digit.setdefault(digits(name)[len(trail)], {})[name, directory] = change
         new = dict(tree)
         for digit, some in by_digit.items():
-            changed = self._node(below.get(digit), trail + digit, some, root=root)
+            changed = yield from self._node(below.get(digit), trail + digit, some, root=root)
             self._put(new, b"~" + digit.encode(), TREE_MODE, changed)
         if self._count(new, trail, root=root) <= LIMIT:
             found: dict[tuple[str, bool], list[tuple[int, Part]]] = {}
@@ -130,7 +134,7 @@ class _Editor:
         total = sum(1 for _ in parts(tree, trail, root=root))
         sizes = self._objects.sizes
         unknown = []
-        for digit, oid in buckets(tree):
+        for digit, oid in buckets(tree, trail):
             size = sizes.get((oid, trail))
             if size is None:
                 unknown.append((digit, oid))
@@ -164,7 +168,7 @@ class _Editor:
             self._put(new, entry, TREE_MODE, self._shape(share, foreign, trail + entry[1:].decode(), None))
         return self._write(new, base)
 
-    def _rebuild(self, nodes: list[Oid], edits: Edits, *, root: bool) -> Oid | None:
+    def _rebuild(self, nodes: list[Oid], edits: Edits, *, root: bool) -> _Directory:
         """One directory from scratch, however another tool left it: spread, mixed, or at two paths."""
         found: dict[tuple[str, bool], list[tuple[int, Part]]] = {}
         residue: Tree = {}
@@ -178,12 +182,12 @@ class _Editor:
         for name, hits in found.items():
             if name[1] and (len(hits) > 1 or name in edits):
                 below = edits.get(name)
-                oid = self._directory([part.oid for _, part in hits], below if isinstance(below, dict) else {})
+                oid = yield self._directory([part.oid for _, part in hits], below if isinstance(below, dict) else {})
                 self._replace(entries, name, oid)
         for name, change in edits.items():
             if isinstance(change, dict):
                 if name not in found:
-                    self._replace(entries, name, self._directory([], change))
+                    self._replace(entries, name, (yield self._directory([], change)))
             else:
                 self._replace(entries, name, change)
         return self._shape(entries, residue, "", nodes[0] if nodes else None)
@@ -200,7 +204,7 @@ class _Editor:
     ) -> Tree:
         """Collect the logical entries of a node, each with its depth in buckets; what is left is foreign."""
         logical = {part.entry: part for part in parts(tree, trail, root=root)}
-        inside = {b"~" + digit.encode(): (digit, oid) for digit, oid in buckets(tree)}
+        inside = {b"~" + digit.encode(): (digit, oid) for digit, oid in buckets(tree, trail)}
         residue: Tree = {}
         for entry, stored in tree.items():
             if entry in logical:

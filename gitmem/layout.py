@@ -16,17 +16,22 @@ from typing import TypeAlias
 
 from gitmem.keys import BUCKET_DIGITS, digits
 
-__all__ = ["BUCKETS", "LIMIT", "Entry", "bucket", "bucket_digit", "digits", "paths"]
+__all__ = ["BUCKETS", "DIGITS", "LIMIT", "Entry", "bucket", "bucket_digit", "digits", "paths"]
 
 LIMIT = 128
+DIGITS = 64
+"""So many digits a name has: what lies deeper in buckets than that is no key's."""
 BUCKETS = frozenset(BUCKET_DIGITS)
 
 Entry: TypeAlias = tuple[str, bool]
 
 
 def bucket(name: str, depth: int) -> bytes:
-    """The bucket (such as b"~a") that takes `name` in a directory that is split, `depth` buckets down."""
-    return b"~" + digits(name)[depth].encode()
+    """The bucket (such as b"~a") that takes `name` in a directory that is split, `depth` buckets down.
+
+    Below its last digit it is b"", which no entry of a tree is called.
+    """
+    return b"~" + digits(name)[depth].encode() if depth < DIGITS else b""
 
 
 def bucket_digit(entry: bytes) -> str | None:

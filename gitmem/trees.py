@@ -2,6 +2,7 @@
 
 Knows both shapes of a directory (flat, or split in buckets) and reads either anywhere; does not write: `editing`
 does. A logical directory is what a key's segment names; a node is one tree object of it (itself or a bucket).
+Nor does a key's depth (512 segments are legal) weigh on the interpreter's stack: what goes down there keeps a list.
 Law: a key has at most one value. Where another tool left two files for one key, the one at the canonical path
 counts, otherwise the shallowest, and every question is answered by that rule.
 """
@@ -13,7 +14,7 @@ from functools import lru_cache
 from typing import NamedTuple, TypeAlias
 
 from gitmem.keys import BUCKET_DIGITS, MAX_KEY_BYTES, directory_name, leaf_name, parse_directory, parse_leaf
-from gitmem.layout import bucket, bucket_digit, digits, paths
+from gitmem.layout import DIGITS, bucket, bucket_digit, digits, paths
 from gitmem.objects import TREE_MODE, Objects, Oid, Tree
 
 KeyId: TypeAlias = tuple[str, str]
@@ -78,9 +79,9 @@ def parts(tree: Tree, trail: str, *, root: bool = False) -> Iterator[Part]:
             yield Part(entry, name, mode == TREE_MODE, oid)
 
 
-def buckets(tree: Tree) -> Iterator[tuple[str, Oid]]:
-    """The buckets of a node: digit and id."""
-    for entry, digit in BUCKET_DIGITS.items():
+def buckets(tree: Tree, trail: str) -> Iterator[tuple[str, Oid]]:
+    """The buckets of a node: digit and id. None where `trail` has all the digits of a name: those are foreign."""
+    for entry, digit in BUCKET_DIGITS.items() if len(trail) < DIGITS else ():
         found = tree.get(entry)
         if found is not None and found[0] == TREE_MODE:
             yield digit, found[1]
@@ -177,27 +178,29 @@ def names_in(objects: Objects, node: Oid) -> Iterator[str]:
 
 def _below(objects: Objects, root: Oid, namespace: str) -> Iterator[tuple[str, Oid]]:
     for node in namespace_nodes(objects, root, namespace):
-        yield from keys_below(objects, node, "", "")
+        yield from keys_below(objects, node, "")
 
 
-def keys_below(objects: Objects, node: Oid, prefix: str, trail: str) -> Iterator[tuple[str, Oid]]:
-    """Every key file below a node, as (prefix + segments, blob); a key at two paths comes twice."""
-    tree = objects.tree(node)
-    for part in parts(tree, trail):
-        key = prefix + part.name
-        if part.directory:
-            yield from keys_below(objects, part.oid, key + "/", "")
-        elif len(key) <= MAX_KEY_BYTES // 4 or len(key.encode()) <= MAX_KEY_BYTES:
-            yield key, part.oid
-    for digit, oid in buckets(tree):
-        yield from keys_below(objects, oid, prefix, trail + digit)
+def keys_below(objects: Objects, directory: Oid, prefix: str) -> Iterator[tuple[str, Oid]]:
+    """Every key file below a directory, as (prefix + segments, blob); a key at two paths comes twice."""
+    nodes = [(directory, prefix, "")]
+    while nodes:
+        node, prefix, trail = nodes.pop()
+        tree = objects.tree(node)
+        for part in parts(tree, trail):
+            key = prefix + part.name
+            if part.directory:
+                nodes.append((part.oid, key + "/", ""))
+            elif len(key) <= MAX_KEY_BYTES // 4 or len(key.encode()) <= MAX_KEY_BYTES:
+                yield key, part.oid
+        nodes += [(oid, prefix, trail + digit) for digit, oid in buckets(tree, trail)]
 
 
 def _all_parts(objects: Objects, node: Oid, trail: str, *, root: bool) -> Iterator[Part]:
     """The logical entries of one directory, whatever buckets they lie in."""
     tree = objects.tree(node)
     yield from parts(tree, trail, root=root)
-    for digit, oid in buckets(tree):
+    for digit, oid in buckets(tree, trail):
         yield from _all_parts(objects, oid, trail + digit, root=root)
 
 
@@ -205,25 +208,25 @@ def all_paths(objects: Objects, root: Oid, namespace: str) -> Iterator[tuple[byt
     """Every key file of a namespace as (tree path, key, blob)."""
     step = route(namespace, "x")[0]
 
-    def nodes(node: Oid, path: bytes, trail: str) -> Iterator[tuple[bytes, Oid]]:
+    def nodes(node: Oid, path: bytes, trail: str) -> Iterator[tuple[Oid, bytes, str, str]]:
         tree = objects.tree(node)
         if step.entry in tree and tree[step.entry][0] == TREE_MODE and digits(namespace).startswith(trail):
-            yield path + step.entry, tree[step.entry][1]
-        for digit, oid in buckets(tree):
+            yield tree[step.entry][1], path + step.entry + b"/", "", ""
+        for digit, oid in buckets(tree, trail):
             yield from nodes(oid, path + b"~" + digit.encode() + b"/", trail + digit)
 
-    def files(node: Oid, path: bytes, prefix: str, trail: str) -> Iterator[tuple[bytes, str, Oid]]:
+    waiting = list(nodes(root, b"", ""))
+    while waiting:
+        node, path, prefix, trail = waiting.pop()
         tree = objects.tree(node)
         for part in parts(tree, trail):
             if part.directory:
-                yield from files(part.oid, path + part.entry + b"/", prefix + part.name + "/", "")
+                waiting.append((part.oid, path + part.entry + b"/", prefix + part.name + "/", ""))
             else:
                 yield path + part.entry, prefix + part.name, part.oid
-        for digit, oid in buckets(tree):
-            yield from files(oid, path + b"~" + digit.encode() + b"/", prefix, trail + digit)
-
-    for path, node in nodes(root, b"", ""):
-        yield from files(node, path + b"/", "", "")
+        waiting += [
+            (oid, path + b"~" + digit.encode() + b"/", prefix, trail + digit) for digit, oid in buckets(tree, trail)
+        ]
 
 
 def _choose(
@@ -284,7 +287,7 @@ def touched(objects: Objects, before: Oid, after: Oid, namespace: str) -> set[st
     keys: dict[str, Difference | None] = {}
     old, new = (namespace_nodes(objects, root, namespace) for root in (before, after))
     if old != new:
-        _compare(objects, old[0] if old else None, new[0] if new else None, "", "", keys, plain=False)
+        _compare(objects, old[0] if old else None, new[0] if new else None, keys, plain=False)
     return set(keys)
 
 
@@ -329,13 +332,13 @@ def _compare_roots(
         if not directory:
             continue
         digit = bucket_digit(entry)
-        if digit is not None:
+        if digit is not None and len(trail) < DIGITS:
             _compare_roots(objects, old, new, trail + digit, found, only, under)
             continue
         namespace = parse_directory(entry)
         if namespace is not None and digits(namespace).startswith(trail) and only in (None, namespace):
             keys: dict[str, Difference | None] = {}
-            _compare(objects, old, new, "", "", keys, under, plain=plain)
+            _compare(objects, old, new, keys, under, plain=plain)
             found.update(((namespace, key), one) for key, one in keys.items())
 
 
@@ -343,29 +346,32 @@ def _compare(
     objects: Objects,
     before: Oid | None,
     after: Oid | None,
-    prefix: str,
-    trail: str,
     found: dict[str, Difference | None],
     under: str = "",
     *,
     plain: bool,
 ) -> None:
     """The keys whose files differ below two nodes; with their blobs where the way there is `plain`: without buckets."""
-    trees = _trees(objects, before, after)
-    plain = plain and _unsplit(*trees)
-    for entry, directory, old, new in _sides(*trees):
-        digit = bucket_digit(entry) if directory else None
-        if digit is not None:
-            _compare(objects, old, new, prefix, trail + digit, found, under, plain=False)
-            continue
-        name = parse_directory(entry) if directory else parse_leaf(entry)
-        if name is None or (trail and not digits(name).startswith(trail)):
-            continue
-        path = prefix + name + "/" * directory
-        if directory and (path.startswith(under) or under.startswith(path)):
-            _compare(objects, old, new, path, "", found, under, plain=plain)
-        elif not directory and path.startswith(under) and len(path.encode()) <= MAX_KEY_BYTES:
-            found[path] = _regular(trees, entry) if plain else None
+    pairs = [(before, after, "", "", plain)]
+    while pairs:
+        before, after, prefix, trail, plain = pairs.pop()
+        trees = _trees(objects, before, after)
+        plain = plain and _unsplit(*trees)
+        below = []
+        for entry, directory, old, new in _sides(*trees):
+            digit = bucket_digit(entry) if directory else None
+            if digit is not None:
+                below.append((old, new, prefix, trail + digit, False))
+                continue
+            name = parse_directory(entry) if directory else parse_leaf(entry)
+            if name is None or (trail and not digits(name).startswith(trail)):
+                continue
+            path = prefix + name + "/" * directory
+            if directory and (path.startswith(under) or under.startswith(path)):
+                below.append((old, new, path, "", plain))
+            elif not directory and path.startswith(under) and len(path.encode()) <= MAX_KEY_BYTES:
+                found[path] = _regular(trees, entry) if plain else None
+        pairs += reversed(below)
 
 
 def _regular(trees: tuple[Tree, Tree], entry: bytes) -> Difference:

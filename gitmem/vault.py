@@ -195,7 +195,7 @@ class Vault:
         if directory and namespace not in self._listings:
             start = "/".join([*directory, ""])
             found = trees.nodes_at(self.objects, snapshot.root, namespace, directory)
-            return sorted({key for node in found for key, _ in trees.keys_below(self.objects, node, start, "")})
+            return sorted({key for node in found for key, _ in trees.keys_below(self.objects, node, start)})
         nodes = trees.namespace_nodes(self.objects, snapshot.root, namespace)
         known = self._listings.get(namespace)
         if known is not None and known[0] == nodes:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple, TypeAlias
 
+from gitmem.descent import Descent, descend
 from gitmem.gitobject import join_tree, tree_order
 from gitmem.keys import parse_directory, parse_leaf
 from gitmem.layout import bucket, bucket_digit
@@ -42,9 +43,9 @@ def merge_files(objects: Objects, base: Oid | None, low: Oid, high: Oid, *, high
     """The edits that turn the lower side's foreign files into the merged ones."""
     edits: dict[Path, File | None] = {}
     conflicts = []
-    theirs = dict(_differences(objects, base, high, (), _ROOT))
+    theirs = dict(_differences(objects, base, high))
     if theirs:
-        ours = dict(_differences(objects, base, low, (), _ROOT))
+        ours = dict(_differences(objects, base, low))
         for path, (before, after) in sorted(theirs.items()):
             mine = ours[path][1] if path in ours else before
             if path in ours and mine != after:
@@ -60,19 +61,22 @@ _ROOT, _INSIDE, _FOREIGN, _SYSTEM = range(4)  # what kind of folder is looked at
 
 
 def _differences(
-    objects: Objects, before: Oid | None, after: Oid | None, path: Path, kind: int
+    objects: Objects, before: Oid | None, after: Oid | None
 ) -> Iterator[tuple[Path, tuple[File | None, File | None]]]:
-    """The foreign files that differ below two trees: path, and the file on each side."""
-    old = objects.tree(before) if before is not None else {}
-    new = objects.tree(after) if after is not None else {}
-    for name in differing(old, new):
-        mine, theirs = old.get(name), new.get(name)
-        folders = [one[1] if one is not None and one[0] == TREE_MODE else None for one in (mine, theirs)]
-        if folders != [None, None]:
-            yield from _differences(objects, folders[0], folders[1], (*path, name), _below(name, kind))
-        files = [one if one is not None and _is_foreign(name, one, kind) else None for one in (mine, theirs)]
-        if files[0] != files[1]:
-            yield (*path, name), (files[0], files[1])
+    """The foreign files that differ between two root trees, in no order: path, and the file on each side."""
+    pairs: list[tuple[Oid | None, Oid | None, Path, int]] = [(before, after, (), _ROOT)]
+    while pairs:
+        before, after, path, kind = pairs.pop()
+        old = objects.tree(before) if before is not None else {}
+        new = objects.tree(after) if after is not None else {}
+        for name in differing(old, new):
+            mine, theirs = old.get(name), new.get(name)
+            folders = [one[1] if one is not None and one[0] == TREE_MODE else None for one in (mine, theirs)]
+            if folders != [None, None]:
+                pairs.append((folders[0], folders[1], (*path, name), _below(name, kind)))
+            files = [one if one is not None and _is_foreign(name, one, kind) else None for one in (mine, theirs)]
+            if files[0] != files[1]:
+                yield (*path, name), (files[0], files[1])
 
 
 def _below(name: bytes, kind: int) -> int:
@@ -135,7 +139,7 @@ def edit_files(
 ) -> tuple[Oid, list[Path]]:
     """The root tree with these files (None: without), and the paths of those for which there is no place."""
     left: list[Path] = []
-    edited = _edited(objects, writer, root, edits, (), _ROOT, left)
+    edited = descend(_edited(objects, writer, root, edits, (), _ROOT, left))
     return edited or writer.add("tree", b""), left
 
 
@@ -147,7 +151,7 @@ def _edited(
     above: Path,
     kind: int,
     left: list[Path],
-) -> Oid | None:
+) -> Descent[Oid | None]:
     tree: Tree = dict(objects.tree(root)) if root is not None else {}
     here = {path[0]: file for path, file in edits.items() if len(path) == 1}
     below: dict[bytes, dict[Path, File | None]] = {}
@@ -162,7 +166,7 @@ def _edited(
             left += [(*above, name, *path) for path, file in deeper.items() if file is not None]
             continue
         folder = None if inner is None else inner[1]
-        oid = _edited(objects, writer, folder, deeper, (*above, name), _below(name, kind), left)
+        oid = yield _edited(objects, writer, folder, deeper, (*above, name), _below(name, kind), left)
         if oid is None:
             tree.pop(name, None)
         else:

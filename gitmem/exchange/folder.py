@@ -36,7 +36,13 @@ class Folder:
 
     def headings(self) -> Iterator[Heading | Refused]:
         """The files, by name."""
-        yield from self._below("")
+        waiting = self._listed("")
+        while waiting:
+            found = waiting.pop()
+            if isinstance(found, str):
+                waiting += self._listed(found)
+            else:
+                yield found
 
     def body(self, place: Any, *, limit: int) -> bytes:
         """The value in a file."""
@@ -59,26 +65,23 @@ class Folder:
     def close(self) -> None:
         """Nothing stays open."""
 
-    def _below(self, prefix: str) -> Iterator[Heading | Refused]:
+    def _listed(self, prefix: str) -> list[Heading | Refused | str]:
+        """What lies directly in a folder, last first; of a folder to look into, what the names in it begin with."""
         try:
             with os.scandir(self._path / prefix) as found:
-                entries = sorted(found, key=lambda entry: entry.name)
+                entries = sorted(found, key=lambda entry: entry.name, reverse=True)
         except OSError as error:
-            yield Refused(shown(prefix) or ".", f"the folder cannot be read: {error.strerror}")
-            return
-        for entry in entries:
-            name = prefix + entry.name
-            if entry.is_symlink():
-                yield Refused(shown(name), "skipped: a symbolic link")
-            elif entry.is_dir(follow_symlinks=False):
-                if entry.name.startswith("."):
-                    yield Refused(shown(name) + "/", "skipped: a hidden folder")
-                else:
-                    yield from self._below(name + "/")
-            elif not entry.name.endswith(SUFFIX) or not entry.is_file(follow_symlinks=False):
-                yield Refused(shown(name), f"skipped: no {SUFFIX} file")
-            else:
-                yield self._heading(name, entry)
+            return [Refused(shown(prefix) or ".", f"the folder cannot be read: {error.strerror}")]
+        return [self._met(prefix + entry.name, entry) for entry in entries]
+
+    def _met(self, name: str, entry: os.DirEntry[str]) -> Heading | Refused | str:
+        if entry.is_symlink():
+            return Refused(shown(name), "skipped: a symbolic link")
+        if entry.is_dir(follow_symlinks=False):
+            return Refused(shown(name) + "/", "skipped: a hidden folder") if entry.name[0] == "." else name + "/"
+        if not entry.name.endswith(SUFFIX) or not entry.is_file(follow_symlinks=False):
+            return Refused(shown(name), f"skipped: no {SUFFIX} file")
+        return self._heading(name, entry)
 
     def _heading(self, name: str, entry: os.DirEntry[str]) -> Heading | Refused:
         try:

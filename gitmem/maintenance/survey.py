@@ -60,20 +60,21 @@ class Survey:
 
     def files(self, root: Oid, path: bytes = b"") -> Iterator[File]:
         """Every key's file below this root; meanwhile everything else is told."""
-        yield from self._directory([_Node(root, path, "")], ())
-
-    def _directory(self, nodes: list[_Node], above: tuple[str, ...]) -> Iterator[File]:
-        found: dict[tuple[str, bool], list[tuple[Part, bytes]]] = {}
-        for node in nodes:
-            self._count(node, above, found)
-        self._alike(found, above)
-        for (name, directory), hits in found.items():
-            segments = (*above, name)
-            if directory:
-                below = [_Node(part.oid, path + b"/", "") for part, path in hits]
-                yield from self._directory(below, segments)
-            else:
-                yield from self._leaves(segments, hits)
+        directories: list[tuple[list[_Node], tuple[str, ...]]] = [([_Node(root, path, "")], ())]
+        while directories:
+            nodes, above = directories.pop()
+            found: dict[tuple[str, bool], list[tuple[Part, bytes]]] = {}
+            for node in nodes:
+                self._count(node, above, found)
+            self._alike(found, above)
+            below = []
+            for (name, directory), hits in found.items():
+                segments = (*above, name)
+                if directory:
+                    below.append(([_Node(part.oid, path + b"/", "") for part, path in hits], segments))
+                else:
+                    yield from self._leaves(segments, hits)
+            directories += reversed(below)
 
     def _leaves(self, segments: tuple[str, ...], hits: list[tuple[Part, bytes]]) -> Iterator[File]:
         namespace, key = segments[0], "/".join(segments[1:])
@@ -99,7 +100,7 @@ class Survey:
         for part in direct:
             found.setdefault((part.name, part.directory), []).append((part, node.path + part.entry))
         inside = 0
-        for digit, oid in buckets(tree):
+        for digit, oid in buckets(tree, node.trail):
             entry = b"~" + digit.encode()
             known.add(entry)
             inside += self._count(_Node(oid, node.path + entry + b"/", node.trail + digit), above, found)

@@ -16,6 +16,7 @@ FLOORS: tuple[tuple[str, tuple[str, ...]], ...] = (
         "ground",
         (
             "errors",
+            "descent",
             "codec",
             "pointers",
             "patches",
