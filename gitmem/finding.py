@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import warnings
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from gitmem.entries import Entry
@@ -22,7 +21,7 @@ from gitmem.reader import Reader
 from gitmem.vault import Unreadable
 
 if TYPE_CHECKING:
-    from gitmem.index.text import Found
+    from gitmem.index.text import Bounds, Found, Search
     from gitmem.index.text_marks import Marks
     from gitmem.trees import KeyId
 
@@ -92,13 +91,14 @@ def find(
     reader: Reader, text: str, *, namespace: str | None, glob: str | None, limit: int, offset: int
 ) -> list[Hit]:
     """The entries with all these words, phrases and beginnings, best first; see `View.find`."""
+    from gitmem.index.text import WORDS, Bounds
     from gitmem.index.text_marks import marks
     from gitmem.index.text_words import question, text_of
 
     _check(limit=limit, offset=offset)
     asked = question(text)
-    look = partial(reader.vault.text.find, reader.snapshot.root, asked, namespace=namespace)
-    hits = _entries(reader, *_answers(reader, look, glob, offset, offset + limit))
+    bounds = Bounds(namespace, None if glob is None else compile_glob(glob).matches)
+    hits = _entries(reader, *_answers(reader, WORDS, asked, bounds, offset, offset + limit))
     texts = [(entry.key, text_of(entry.value)) for entry, _ in hits]
     return [
         Hit(entry, *excerpt(body, in_body), in_key, score)
@@ -108,7 +108,8 @@ def find(
 
 def rank(reader: Reader, text: str, *, namespace: str, glob: str | None, limit: int) -> list[Ranked]:
     """The entries with any word of a question, by stem, best first; see `View.rank`."""
-    from gitmem.index.text_words import words_of
+    from gitmem.index.text import STEMS, Bounds
+    from gitmem.index.text_words import any_of, words_of
 
     _check(limit=limit)
     if namespace not in RANKED:
@@ -120,8 +121,11 @@ def rank(reader: Reader, text: str, *, namespace: str, glob: str | None, limit: 
             reason=reason,
         )
     asked = words_of(text)
-    look = partial(reader.vault.text.rank, reader.snapshot.root, asked, namespace=namespace)
-    return [Ranked(entry, score, asked) for entry, score in _entries(reader, *_answers(reader, look, glob, 0, limit))]
+    if not asked:
+        return []
+    bounds = Bounds(None if (namespace,) == RANKED else namespace, None if glob is None else compile_glob(glob).matches)
+    found, unreadable = _answers(reader, STEMS, any_of(asked), bounds, 0, limit)
+    return [Ranked(entry, score, asked) for entry, score in _entries(reader, found, unreadable)]
 
 
 def _check(**numbers: int) -> None:
@@ -132,17 +136,14 @@ def _check(**numbers: int) -> None:
             )
 
 
-Look = Callable[..., "tuple[list[Found], list[KeyId]]"]
-
-
 def _answers(
-    reader: Reader, look: Look, glob: str | None, start: int, stop: int
+    reader: Reader, search: Search, question: str, bounds: Bounds, start: int, stop: int
 ) -> tuple[list[Found], list[KeyId]]:
     """The answers from `start` to `stop` that have not expired, and the keys that could not be looked into."""
-    wanted = None if glob is None else compile_glob(glob).matches
-    limit, most = reader.vault.policy(reader.snapshot.root).max_value_bytes, stop
+    text, root = reader.vault.text, reader.snapshot.root
+    limit, most = reader.vault.policy(root).max_value_bytes, stop
     while True:
-        found, unreadable = look(wanted=wanted, most=most, limit=limit)
+        found, unreadable = text.best(root, search, question, bounds, most=most, limit=limit)
         here = [one for one in found if not reader.expired(one.namespace, one.key)]
         if len(here) >= stop or len(found) < most:
             return here[start:stop], unreadable

@@ -21,14 +21,13 @@ from typing import NamedTuple, TypeVar
 
 from gitmem.index import text_tables as tables
 from gitmem.index.file import IndexFile, wait
-from gitmem.index.text_words import any_of
+from gitmem.index.text_tables import STEMS, WORDS, Bounds, Search
 from gitmem.objects import Objects, Oid
 from gitmem.trees import KeyId
 
-__all__ = ["Found", "TextIndex"]
+__all__ = ["STEMS", "WORDS", "Bounds", "Found", "Search", "TextIndex"]
 
 T = TypeVar("T")
-Wanted = Callable[[str], bool]
 
 _ATTEMPTS = 3
 _PATIENCE = 60_000  # milliseconds: somebody else may be filling the tables, which we should have to do ourselves
@@ -65,31 +64,19 @@ class TextIndex:
         with self._lock:
             self._close()
 
-    def find(
-        self, root: Oid, question: str, *, namespace: str | None, wanted: Wanted | None, most: int, limit: int
+    def best(
+        self, root: Oid, search: Search, question: str, bounds: Bounds, *, most: int, limit: int
     ) -> tuple[list[Found], list[KeyId]]:
         """The best `most` documents at this root, and the keys whose files are no values: they may have been meant.
 
-        By score, then namespace and key. `question` as `text_words` makes it, `wanted` is a test of keys, `limit` how
-        many bytes a value may have.
+        By score, then namespace and key. `question` as `text_words` makes it; `limit` is how many bytes a value may
+        have. StorageError if the root's trees cannot be read.
         """
 
         def work(db: sqlite3.Connection) -> tuple[list[Found], list[KeyId]]:
             with self._at(db, root, limit):
-                rows = tables.find(db, question, namespace, wanted, most)
-                return [Found(*row) for row in rows], tables.unreadable(db, namespace, wanted)
-
-        return self._ask(work)
-
-    def rank(
-        self, root: Oid, words: tuple[str, ...], *, namespace: str, wanted: Wanted | None, most: int, limit: int
-    ) -> tuple[list[Found], list[KeyId]]:
-        """The same for documents with any of the words, by their stems, of a namespace that is kept so."""
-
-        def work(db: sqlite3.Connection) -> tuple[list[Found], list[KeyId]]:
-            with self._at(db, root, limit):
-                rows = tables.rank(db, any_of(words), namespace, wanted, most) if words else []
-                return [Found(*row) for row in rows], tables.unreadable(db, namespace, wanted)
+                rows = tables.best(db, search, question, bounds, most)
+                return [Found(*row) for row in rows], tables.unreadable(db, bounds)
 
         return self._ask(work)
 

@@ -1,15 +1,17 @@
 """Where in a text the words of a question stand: as FTS5 sees it, asked about texts at hand.
 
-Knows FTS5's highlighting, on tables in memory that live for one call; does not know where texts come from.
+Knows FTS5's highlighting, on tables in memory that are empty between two calls; does not know where texts come from.
 Law: a function of its arguments alone: marks are ranges of characters of the text as it was given.
 """
 
 from __future__ import annotations
 
+import os
 import re
 import sqlite3
-from collections.abc import Iterator, Sequence
-from contextlib import closing
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 
 from gitmem.index.text_tables import STEMS_TOKENIZER, WORDS_TOKENIZER
 from gitmem.index.text_words import SPLIT, any_of, spread
@@ -18,32 +20,30 @@ Marks = tuple[tuple[int, int], ...]
 
 _OPEN, _CLOSE = "\x02", "\x03"  # no text of `text_words` holds control characters
 _SIGNS = re.compile(f"[{_OPEN}{_CLOSE}{SPLIT}]")
+_HIGHLIGHT = ", ".join(f"highlight(documents, {column}, '{_OPEN}', '{_CLOSE}')" for column in (0, 1))
+_desks = threading.local()
 
 
-def marks(question: str, texts: Sequence[Sequence[str]]) -> list[list[Marks]]:
-    """Where the question (as `text_words` makes it) meets each part of each text; nowhere, if it does not meet it."""
-    width = len(texts[0]) if texts else 1
-    columns = ", ".join(f"part{number}" for number in range(width))
-    put = f"insert into texts(rowid, {columns}) values(1, {', '.join('?' * width)})"
-    asked = ", ".join(f"highlight(texts, {number}, '{_OPEN}', '{_CLOSE}')" for number in range(width))
-    found: list[list[Marks]] = []
-    with closing(sqlite3.connect(":memory:", isolation_level=None)) as db:
-        db.execute(f"create virtual table texts using fts5({columns}, {WORDS_TOKENIZER})")
-        for parts in texts:
-            db.execute(put, [spread(part) for part in parts])
-            row = db.execute(f"select {asked} from texts where texts match ?", (question,)).fetchone()
-            found.append([tuple(_ranges(text)) for text in row] if row else [()] * width)
-            db.execute("delete from texts")
-    return found
+def marks(question: str, documents: Iterable[tuple[str, str]]) -> list[tuple[Marks, Marks]]:
+    """Where the question (as `text_words` makes it) meets each document's key and text: nowhere, unless it meets it."""
+    with _desk() as db:
+        return [_marked(db, question, key, text) for key, text in documents]
 
 
-def words_in(words: Sequence[str], texts: Sequence[str]) -> tuple[str, ...]:
+def words_in(words: Sequence[str], texts: Iterable[str]) -> tuple[str, ...]:
     """Those of the words whose stem is in one of the texts."""
-    with closing(sqlite3.connect(":memory:", isolation_level=None)) as db:
-        db.execute(f"create virtual table texts using fts5(part, {STEMS_TOKENIZER})")
-        db.executemany("insert into texts(part) values(?)", [(spread(text),) for text in texts])
-        sql = "select 1 from texts where texts match ?"
+    with _desk() as db:
+        db.executemany("insert into stems values(?)", [(spread(text),) for text in texts])
+        sql = "select 1 from stems where stems match ?"
         return tuple(word for word in words if db.execute(sql, (any_of((word,)),)).fetchone())
+
+
+def _marked(db: sqlite3.Connection, question: str, key: str, text: str) -> tuple[Marks, Marks]:
+    db.execute("delete from documents")
+    db.execute("insert into documents values(?, ?)", (spread(key), spread(text)))
+    row = db.execute(f"select {_HIGHLIGHT} from documents where documents match ?", (question,)).fetchone()
+    in_key, in_text = row or ("", "")
+    return tuple(_ranges(in_key)), tuple(_ranges(in_text))
 
 
 def _ranges(highlighted: str) -> Iterator[tuple[int, int]]:
@@ -55,3 +55,29 @@ def _ranges(highlighted: str) -> Iterator[tuple[int, int]]:
             start = at
         elif sign[0] == _CLOSE:
             yield start, at
+
+
+class _Desk:
+    """Two empty tables in memory, made once in a thread: that costs more than ten questions."""
+
+    def __init__(self) -> None:
+        self.process = os.getpid()
+        self.db = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+        self.db.execute(f"create virtual table documents using fts5(key, text, {WORDS_TOKENIZER})")
+        self.db.execute(f"create virtual table stems using fts5(text, {STEMS_TOKENIZER})")
+
+    def __del__(self) -> None:
+        self.db.close()
+
+
+@contextmanager
+def _desk() -> Iterator[sqlite3.Connection]:
+    """This thread's tables, which are empty again afterwards; a child process has its own."""
+    desk: _Desk | None = getattr(_desks, "desk", None)
+    if desk is None or desk.process != os.getpid():
+        desk = _desks.desk = _Desk()
+    desk.db.execute("begin")
+    try:
+        yield desk.db
+    finally:
+        desk.db.execute("rollback")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 from gitmem import codec, trees
 from gitmem.errors import InvalidValueError, StorageError
@@ -38,51 +38,64 @@ create virtual table words using fts5(key, body, content='', {WORDS_TOKENIZER});
 create virtual table stems using fts5({", ".join(PARTS)}, content='', {STEMS_TOKENIZER});
 """
 
-_FIND = f"""
-select d.namespace, d.key, -bm25(words, {KEY_WEIGHT}, 1.0) as score
-from words join documents d on d.id = words.rowid
-where words match :question and (:namespace is null or d.namespace = :namespace) and wanted(d.key)
+class Search(NamedTuple):
+    """A table of words, and how it tells how well a document answers."""
+
+    table: str
+    score: str
+
+
+WORDS = Search("words", f"-bm25(words, {KEY_WEIGHT}, 1.0)")
+STEMS = Search("stems", f"-bm25(stems, {', '.join(str(WEIGHTS[part]) for part in PARTS)})")
+
+_BEST = "select rowid, {score} as score from {table} where {table} match :question order by score desc limit :most"
+_NAMED = "select namespace, key from documents where id = ?"
+_AMONG = """
+select d.namespace, d.key, {score} as score from {table} join documents d on d.id = {table}.rowid
+where {table} match :question and (:namespace is null or d.namespace = :namespace) and wanted(d.key)
 order by score desc, d.namespace, d.key limit :most
 """
-_RANK = f"""
-select d.namespace, d.key, -bm25(stems, {", ".join(str(WEIGHTS[part]) for part in PARTS)}) as score
-from stems join documents d on d.id = stems.rowid
-where stems match :question and d.namespace = :namespace and wanted(d.key)
-order by score desc, d.key limit :most
+_UNREADABLE = """
+select namespace, key from documents indexed by documents_unreadable
+where not readable and (:namespace is null or namespace = :namespace) and wanted(key) order by namespace, key
 """
-_ALL = 1 << 62
 
 
-def find(
-    db: sqlite3.Connection, question: str, namespace: str | None, wanted: Callable[[str], bool] | None, most: int
-) -> list[tuple[str, str, float]]:
-    """(namespace, key, score) of the best documents with the words."""
-    return _select(db, _FIND, wanted, {"question": question, "namespace": namespace, "most": most})
+class Bounds(NamedTuple):
+    """In which namespace to look (None: in all), and for which keys (None: for all)."""
+
+    namespace: str | None
+    wanted: Callable[[str], bool] | None
 
 
-def rank(
-    db: sqlite3.Connection, question: str, namespace: str, wanted: Callable[[str], bool] | None, most: int
-) -> list[tuple[str, str, float]]:
-    """(namespace, key, score) of the best documents with the stems."""
-    return _select(db, _RANK, wanted, {"question": question, "namespace": namespace, "most": most})
+Row = tuple[str, str, float]
 
 
-def unreadable(
-    db: sqlite3.Connection, namespace: str | None, wanted: Callable[[str], bool] | None
-) -> list[KeyId]:
+def best(db: sqlite3.Connection, search: Search, question: str, bounds: Bounds, most: int) -> list[Row]:
+    """(namespace, key, score) of the documents that answer best: by score, then namespace and key."""
+    if bounds == (None, None) and (rows := _best_of_all(db, search, question, most)) is not None:
+        return rows
+    arguments = {"question": question, "namespace": bounds.namespace, "most": most}
+    return _select(db, _AMONG.format(**search._asdict()), bounds, arguments)
+
+
+def _best_of_all(db: sqlite3.Connection, search: Search, question: str, most: int) -> list[Row] | None:
+    """The same where any document will do: only the best are looked up. None where the last of them has an equal."""
+    sql = _BEST.format(**search._asdict())
+    rows = db.execute(sql, {"question": question, "most": most + 1}).fetchall()
+    if len(rows) > most > 0 and rows[-1][1] == rows[-2][1]:
+        return None
+    named = [(*db.execute(_NAMED, (document,)).fetchone(), score) for document, score in rows[:most]]
+    return sorted(named, key=lambda row: (-row[2], *row[:2]))
+
+
+def unreadable(db: sqlite3.Connection, bounds: Bounds) -> list[KeyId]:
     """The keys whose files are no values, sorted."""
-    sql = """select namespace, key from documents where not readable
-        and (:namespace is null or namespace = :namespace) and wanted(key) order by namespace, key"""
-    return _select(db, sql, wanted, {"namespace": namespace})
+    return _select(db, _UNREADABLE, bounds, {"namespace": bounds.namespace})
 
 
-def _select(
-    db: sqlite3.Connection, sql: str, wanted: Callable[[str], bool] | None, arguments: dict[str, Any]
-) -> list[Any]:
-    if wanted is None:
-        sql = sql.replace(" and wanted(d.key)", "").replace(" and wanted(key)", "")
-    else:
-        db.create_function("wanted", 1, wanted, deterministic=True)
+def _select(db: sqlite3.Connection, sql: str, bounds: Bounds, arguments: dict[str, Any]) -> list[Any]:
+    db.create_function("wanted", 1, bounds.wanted or (lambda _: True), deterministic=True)
     return db.execute(sql, arguments).fetchall()
 
 
@@ -158,7 +171,7 @@ class _Writer:
 
     def _remove(self, namespace: str, key: str) -> None:
         sql = "select id, blob, readable from documents where namespace = ? and key = ?"
-        document, blob, readable = self._db.execute(sql, (namespace, key)).fetchone() or (None, None, False)
+        document, blob, readable = self._db.execute(sql, (namespace, key)).fetchone()
         self._db.execute("delete from documents where id = ?", (document,))
         if not readable:
             return
@@ -193,4 +206,5 @@ def _root(db: sqlite3.Connection) -> Oid | None:
 
 
 def _unread(db: sqlite3.Connection) -> list[tuple[int, str, str, Oid]]:
-    return db.execute("select id, namespace, key, blob from documents where not readable").fetchall()
+    sql = "select id, namespace, key, blob from documents indexed by documents_unreadable where not readable"
+    return db.execute(sql).fetchall()
