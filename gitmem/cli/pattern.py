@@ -15,7 +15,19 @@ from gitmem.cli import values
 from gitmem.cli.command import Place, family
 from gitmem.cli.failures import Misused
 from gitmem.cli.opening import reading, writing
-from gitmem.cli.output import compact, counted, hint, line, note, paint, shown, write, write_array, write_json, write_table
+from gitmem.cli.output import (
+    compact,
+    counted,
+    hint,
+    line,
+    note,
+    paint,
+    shown,
+    write,
+    write_array,
+    write_json,
+    write_table,
+)
 from gitmem.entries import format_time
 from gitmem.errors import GitmemError, typed
 from gitmem.keys import REASONING_BANK
@@ -34,12 +46,12 @@ _SECTIONS = {"lessons_learned": "Lessons", "anti_patterns": "Not to be done", "r
 
 def _names_like(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
     """For a shell's completion: the patterns that begin like this, as they were begun; none without a memory."""
-    short = not incomplete.startswith(FOLDER)
+    prefix = "" if incomplete.startswith(FOLDER) else FOLDER
     try:
-        keys = reading(ctx.ensure_object(Place)).list(FOLDER + incomplete if short else incomplete, namespace=REASONING_BANK)
+        keys = reading(ctx.ensure_object(Place)).list(prefix + incomplete, namespace=REASONING_BANK)
     except GitmemError:
         return []
-    return [key.removeprefix(FOLDER) if short else key for key in keys[:1000]]
+    return [key.removeprefix(prefix) for key in keys[:1000]]
 
 
 _PATTERN = click.argument("name", metavar="PATTERN", shell_complete=_names_like)
@@ -114,9 +126,8 @@ def _tell_learned(made: Learned) -> None:
     for one in made.similar:
         note(f"{one.key} says {round(100 * one.likeness)} % the same: {one.approach}")
     if made.similar:
-        first = typed(made.similar[0].key)
-        hint(f"if it is one pattern, learn it there and delete this one; else `gitmem pattern relate {typed(entry.key)} "
-             f"{first}`")  # fmt: skip
+        relate = f"gitmem pattern relate {typed(entry.key)} {typed(made.similar[0].key)}"
+        hint(f"if it is the same, learn it there and delete this one; else `{relate}`")
 
 
 @pattern.verb("outcome")
@@ -201,9 +212,8 @@ def _told(found: Pattern) -> Iterator[str]:
     yield shown(found.approach)
     yield ""
     kind = members.get("pattern_type")
-    yield f"{line(kind) if isinstance(kind, str) else 'pattern'}; {found.outcomes.told()}; version {entry.version}, by " + (
-        f"{line(entry.agent)} at {format_time(entry.time)}"
-    )
+    by = f"version {entry.version}, by {line(entry.agent)} at {format_time(entry.time)}"
+    yield f"{line(kind) if isinstance(kind, str) else found.domain}; {found.outcomes.told()}; {by}"
     for member, title in _SECTIONS.items():
         if rows := _each(members.get(member)):
             yield f"\n{title}:"

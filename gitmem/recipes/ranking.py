@@ -80,6 +80,15 @@ def interval(successes: float, failures: float) -> Interval:
     return Interval(max(0.0, middle - reach), min(1.0, middle + reach))
 
 
+def telling(question: str) -> str:
+    """The question without the words that every question has; as it is if it has no others.
+
+    Among a few patterns, "a" may be the rarest word of all, and then it would decide.
+    """
+    left = _WORD.sub(lambda found: "" if found[0].casefold() in _STOP else found[0], question)
+    return left if _WORD.search(left) else question
+
+
 def words(*texts: str) -> frozenset[str]:
     """The words of texts, so that those which differ in an ending alone, or in case, are one."""
     found = (word for text in texts for word in _WORD.findall(text.casefold()))

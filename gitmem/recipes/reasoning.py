@@ -29,6 +29,7 @@ from gitmem.recipes.reasoning_members import FOLDER, LISTS, Pattern, counted, le
 from gitmem.recipes.reasoning_recall import NOTE, Recalled, noted
 
 if TYPE_CHECKING:
+    from gitmem.finding import Ranked
     from gitmem.memory import Memory
 
 __all__ = ["FOLDER", "Learned", "Pattern", "Patterns", "Recalled", "Similar", "key_of"]
@@ -178,7 +179,7 @@ class Patterns:
     def similar(self, pattern: Pattern) -> tuple[Similar, ...]:
         """The patterns that say nearly what this one says, the most alike first."""
         question = f"{' '.join(pattern.name)} {pattern.approach[:_TOLD]}"
-        found = self._memory.rank(question, glob=_glob(), limit=_NEARBY)
+        found = self._ranked(question, None, _NEARBY)
         others = [Pattern(one.entry) for one in found if one.entry.key != pattern.key]
         alike = [Similar(one.key, ranking.likeness(pattern.words, one.words), one.approach) for one in others]
         near = [one for one in alike if one.likeness >= LIKE]
@@ -197,7 +198,7 @@ class Patterns:
             reason = f"limit={limit!r} is no number of patterns"
             raise InvalidValueError(reason, hint="from 0 on", pointer="", reason=reason)
         now = self._memory.clock()
-        ranked = self._memory.rank(question, glob=_glob(domain), limit=max(_ASKED, 2 * limit))
+        ranked = self._ranked(question, domain, max(_ASKED, 2 * limit))
         found = {one.entry.key: (one, Pattern(one.entry)) for one in ranked}
         candidates = [reasoning_recall.candidate(pattern, one.score, now) for one, pattern in found.values()]
         chosen = []
@@ -210,6 +211,17 @@ class Patterns:
         return chosen
 
     # --- inside
+
+    def _ranked(self, question: str, domain: str | None, limit: int) -> builtins.list[Ranked]:
+        """The patterns with a word of the question. A question to all of them is asked without a glob, which would be
+        tried on every key that has a word of it; what is no pattern in this namespace is then left out.
+        """
+        asked = ranking.telling(question)
+        if domain is None:
+            found = self._memory.rank(asked, limit=limit)
+            if all(one.entry.key.startswith(FOLDER) for one in found):
+                return found
+        return self._memory.rank(asked, glob=_glob(domain), limit=limit)
 
     @property
     def _note(self) -> str | None:
