@@ -101,7 +101,7 @@ def test_every_command_speaks_json_and_knows_where_and_who() -> None:
         assert {"--json", "--store", "-n", "--namespace", "--agent", "--session"} <= known
 
 
-@pytest.mark.parametrize("word", ["later", "find", "mcp", "undo"])
+@pytest.mark.parametrize("word", ["later", "mcp", "undo"])
 def test_nothing_is_offered_that_is_not_there(word: str) -> None:
     """A stub that does nothing is a success reported for something that was not done."""
     assert gitmem(word).exit_code == 2

@@ -32,6 +32,7 @@ FAMILIES = {
         "list": ("reads:list_keys", "List the keys that begin with PREFIX."),
         "namespaces": ("reads:namespaces", "List the namespaces that hold a key."),
         "search": ("reads:search", "Find entries by a glob over their keys."),
+        "find": ("find:find", "Find entries by the words in their keys and values, the best first."),
     },
     "Coordinate": {
         "wait": ("waiting:wait", "Wait until keys are there."),
@@ -80,7 +81,7 @@ FAMILIES = {
 _WHERE = {name: place for family in FAMILIES.values() for name, (place, _) in family.items()}
 _SYNONYMS = {
     "add": "create", "changes": "diff", "checkout": "branch", "del": "delete", "fetch": "sync", "fsck": "doctor",
-    "get": "retrieve", "grep": "search", "ls": "list", "pull": "sync", "push": "sync", "put": "store",
+    "get": "retrieve", "grep": "find", "ls": "list", "pull": "sync", "push": "sync", "put": "store",
     "query": "search", "read": "retrieve", "remove": "delete", "rm": "delete", "save": "store", "set": "store",
     "show": "retrieve", "switch": "branch", "versions": "history", "write": "store",
 }  # fmt: skip
