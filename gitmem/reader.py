@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from itertools import groupby, islice
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from gitmem import trees
 from gitmem.errors import CorruptValueError, InvalidPatternError, MissingKeyError, typed
@@ -23,9 +23,23 @@ from gitmem.objects import CorruptObjectError, MissingObjectError
 from gitmem.vault import Clock, Snapshot, Unreadable, Vault
 
 if TYPE_CHECKING:  # entries and globs are imported where they are used: a cold `retrieve` needs neither
+    from typing import Protocol
+
     from gitmem.entries import Entry
     from gitmem.index import VersionRow
     from gitmem.objects import Oid
+
+    class Witness(Protocol):
+        """Whoever has to hear what a caller is told."""
+
+        def told(self, namespace: str, key: str, blob: Oid) -> None: ...
+        def told_all(self, read: Iterable[Told]) -> None: ...
+        def at(self, snapshot: Oid) -> Witness: ...
+        def past(self, snapshot: Oid) -> Witness: ...
+
+
+Told: TypeAlias = "tuple[str, str, Oid, str | None]"
+"""Namespace, key and blob of something that was read, and the revision (hex) of its version where that is known."""
 
 _BATCH = 500
 _NEAR = 500
@@ -38,8 +52,10 @@ class Reader:
         """`now` judges expiry: the clock for the present, the commit's own time for the past.
 
         `until` is the first instant at which something that was read here expires: so long the answers hold.
+        `witness` is for the verbs: what they give to a caller they tell it too, if there is one.
         """
         self.until: datetime | None = None
+        self.witness: Witness | None = None
         self.vault = vault
         self.snapshot = snapshot
         self.now = now
@@ -89,6 +105,10 @@ class Reader:
         if found is not None and self.snapshot.expires is not None and self.expired(namespace, key):
             return None
         return found
+
+    def held(self, namespace: str, key: str) -> Oid | None:
+        """The blob of a key, expired or not: kept, if it was asked for before."""
+        return self._blobs.get((namespace, key)) or self.stored(namespace, key)
 
     def stored(self, namespace: str, key: str) -> Oid | None:
         """The blob of a key, expired or not."""

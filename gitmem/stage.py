@@ -56,6 +56,14 @@ class Stage:
             return self.reader.retrieve(namespace, key)
         return ABSENT if staged.body is None else codec.decode_trusted(staged.body)
 
+    def show(self, namespace: str, key: str) -> None:
+        """Note that the snapshot's value was shown, where reads are noted; what was staged here is no news."""
+        witness = self.reader.witness
+        if witness is not None and (namespace, key) not in self.staged:
+            blob = self.reader.held(namespace, key)
+            if blob is not None:
+                witness.told(namespace, key, blob)
+
     def present(self, namespace: str, key: str) -> bool:
         """Whether the key would be there now."""
         staged = self.staged.get((namespace, key))

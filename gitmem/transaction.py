@@ -123,6 +123,7 @@ class Transaction:
         chosen = self._arguments.namespace if namespace is None else namespace
         value = self._stage.value(chosen, key)
         if value is not ABSENT:
+            self._stage.show(chosen, key)
             return value
         if default is UNSET:
             raise self._stage.reader.missing(chosen, key)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import builtins
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gitmem import steps
 from gitmem.entries import ABSENT, UNSET, Entry, Version
@@ -21,9 +21,12 @@ from gitmem.reader import Reader
 from gitmem.stage import Step
 from gitmem.transaction import Arguments, Guard, Transaction, checks
 from gitmem.trees import KeyId
-from gitmem.vault import Vault
+from gitmem.vault import Snapshot, Vault
 from gitmem.view import View
 from gitmem.writing import Outcome, WriteId, WritePath
+
+if TYPE_CHECKING:
+    from gitmem.reader import Witness
 
 
 class Verbs(View):
@@ -50,8 +53,18 @@ class Verbs(View):
         head = vault.repository.head(self._branch)
         kept = self.__dict__.get("_kept")
         if kept is None or kept.snapshot.oid != head:
-            kept = self.__dict__["_kept"] = Reader(vault, vault.snapshot(head), now=vault.clock)
+            kept = Reader(vault, vault.snapshot(head), now=vault.clock)
+            kept.witness = self._witness(kept.snapshot)
+            self.__dict__["_kept"] = kept
         return kept
+
+    def _witness(self, snapshot: Snapshot) -> Witness | None:
+        """Who notes what is read at this snapshot; None where no session is bound, or nobody asked for it."""
+        if self._stamp.session is None or not self._vault.policy(snapshot.root).audit_reads:
+            return None
+        from gitmem.receipts.noting import recorder
+
+        return recorder(self._vault, snapshot, self._stamp, self._branch)
 
     # --- one key ---
 
@@ -219,6 +232,7 @@ class Verbs(View):
             check_message(message)
         path = self.write_path()
         tx = Transaction(self._arguments, stage := path.stage())
+        stage.reader.witness = self._witness(stage.reader.snapshot)
         yield tx
         if tx.steps:
             path.run(tx.steps, message=message, prepared=stage)

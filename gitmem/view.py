@@ -7,8 +7,9 @@ Law: each verb reads one snapshot, taken when it is called.
 from __future__ import annotations
 
 import builtins
-from collections.abc import Iterator
-from itertools import islice
+from collections.abc import Iterable, Iterator
+from itertools import groupby, islice
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from gitmem import history, revisions
@@ -60,7 +61,10 @@ class View:
         reader = self._reader()
         blob = reader.blob(namespace, key)
         if blob is not None:
-            return self._vault.value(blob, namespace, key, reader.snapshot.root)
+            value = self._vault.value(blob, namespace, key, reader.snapshot.root)
+            if reader.witness is not None:
+                reader.witness.told(namespace, key, blob)
+            return value
         if default is UNSET:
             raise reader.missing(namespace, key)
         return default
@@ -71,6 +75,8 @@ class View:
         reader = self._reader()
         entry = reader.entry(namespace, key)
         if entry is not None:
+            if reader.witness is not None:
+                _shown(reader, [entry])
             return entry
         if default is UNSET:
             raise reader.missing(namespace, key)
@@ -107,11 +113,29 @@ class View:
                 )
         reader = self._reader()
         names = reader.namespaces() if all_namespaces else [self._in(namespace)]
-        return reader.search(names, pattern, where=where, limit=limit, offset=offset)
+        found = reader.search(names, pattern, where=where, limit=limit, offset=offset)
+        if reader.witness is not None:
+            _shown(reader, found)
+        return found
 
     def search_keys(self, pattern: str, *, namespace: str | None = None) -> builtins.list[str]:
         """The keys that match a glob, in code-point order: `search` without reading the values."""
         return list(self._reader().search_keys(self._in(namespace), pattern))
+
+    def show(self, entries: Iterable[Entry]) -> None:
+        """Note that these entries were shown to the agent, where reads are noted: for whoever reads more than he shows.
+
+        What `retrieve`, `entry`, `search` and `find` give, and what is waited for, is noted without it.
+        """
+        reader = self._reader()
+        if reader.witness is None:
+            return
+        for snapshot, some in groupby(entries, attrgetter("snapshot")):
+            there = reader
+            if snapshot != reader.snapshot.oid.hex():
+                there = history.reader_at(self._vault, bytes.fromhex(snapshot))
+                there.witness = reader.witness.at(there.snapshot.oid)
+            _shown(there, some)
 
     # --- by words ---
 
@@ -133,7 +157,11 @@ class View:
         from gitmem import finding
 
         namespace = None if namespace is None else check_namespace(namespace, writing=False)
-        return finding.find(self._reader(), text, namespace=namespace, glob=glob, limit=limit, offset=offset)
+        reader = self._reader()
+        found = finding.find(reader, text, namespace=namespace, glob=glob, limit=limit, offset=offset)
+        if reader.witness is not None:
+            _shown(reader, (hit.entry for hit in found))
+        return found
 
     def rank(
         self, question: str, *, namespace: str | None = None, glob: str | None = None, limit: int = 50
@@ -155,8 +183,9 @@ class View:
         What had expired by that commit's time is absent. UnknownRevisionError if it names nothing, or several.
         """
         reader = self._reader()
-        oid = revisions.resolve(self._vault, reader.snapshot, revision)
-        return View(self._vault, history.reader_at(self._vault, oid), self._namespace)
+        then = history.reader_at(self._vault, revisions.resolve(self._vault, reader.snapshot, revision))
+        then.witness = None if reader.witness is None else reader.witness.past(then.snapshot.oid)
+        return View(self._vault, then, self._namespace)
 
     def revision(self, name: str) -> str:
         """The full id of the commit that a name means: an id or its prefix, a ref, a session, a time."""
@@ -245,3 +274,13 @@ class View:
     def blame(self, key: str, *, namespace: str | None = None) -> dict[str, Version]:
         """JSON pointer -> the version that last changed it, for every scalar and every empty list or object."""
         return history.blame(self._reader(), self._in(namespace), key)
+
+
+def _shown(reader: Reader, entries: Iterable[Entry]) -> None:
+    """Tell the reader's witness of these entries of its snapshot."""
+    if reader.witness is not None:
+        reader.witness.told_all(
+            (one.namespace, one.key, blob, one.revision)
+            for one in entries
+            if (blob := reader.held(one.namespace, one.key)) is not None
+        )

@@ -32,10 +32,13 @@ def reading(place: Place) -> Memory:
     """The memory, to read from. NotAMemoryError if there is none."""
     from gitmem.memory import Memory
 
-    memory = Memory.open(
-        place.store, namespace=place.namespace or DEFAULT_NAMESPACE, branch=place.branch or MAIN, create=False
-    )
-    return memory.bind(session=place.session or memory.active_session)
+    branch = place.branch or MAIN
+    memory = Memory.open(place.store, namespace=place.namespace or DEFAULT_NAMESPACE, branch=branch, create=False)
+    session = place.session or memory.active_session
+    if session is None:
+        return memory
+    audited = memory.vault.policy(memory.vault.recent(branch).root).audit_reads
+    return memory.bind(session=session, agent=_agent(place) if audited else None)
 
 
 def glance(place: Place) -> Reader:
@@ -48,7 +51,21 @@ def glance(place: Place) -> Reader:
     from gitmem.vault import Vault
 
     vault = Vault(Repository(locate(place.store)), clock=lambda: datetime.now(UTC), committer=None)
-    return Reader(vault, vault.head(place.branch or MAIN), now=vault.clock)
+    reader = Reader(vault, vault.head(place.branch or MAIN), now=vault.clock)
+    if vault.policy(reader.snapshot.root).audit_reads:
+        _audit(reader, place)
+    return reader
+
+
+def _audit(reader: Reader, place: Place) -> None:
+    """Let what is read under a session be noted."""
+    from gitmem.provenance import Stamp, check_name
+    from gitmem.receipts.noting import recorder
+
+    session = place.session or reader.vault.repository.active_session()
+    if session is not None:
+        stamp = Stamp(check_name(_agent(place), kind="agent"), check_name(session, kind="session"))
+        reader.witness = recorder(reader.vault, reader.snapshot, stamp, place.branch or MAIN)
 
 
 def writing(place: Place, *, create: bool = True) -> Memory:
@@ -82,6 +99,10 @@ def who(place: Place) -> Person:
     name, email = legal_name(name or known_name or ""), legal_name(email or known_email or "")
     committer = (name or email.partition("@")[0], email or f"{name}@gitmem") if name or email else None
     return Person(place.agent or legal_name(known_name or "") or legal_name(_login()) or "unknown", committer)
+
+
+def _agent(place: Place) -> str:
+    return place.agent or who(place).agent
 
 
 def _git_settings() -> list[Path]:

@@ -50,6 +50,8 @@ def _value(place: Place, key: str) -> Any:
     found = reader.retrieve(namespace, key)
     if found is ABSENT:
         raise reader.missing(namespace, key)
+    if reader.witness is not None and (blob := reader.held(namespace, key)) is not None:
+        reader.witness.told(namespace, key, blob)
     return found
 
 

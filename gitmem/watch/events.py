@@ -7,7 +7,7 @@ a key whose path alone changed gives none.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -21,8 +21,9 @@ from gitmem.reader import Reader
 
 if TYPE_CHECKING:
     from gitmem.objects import Oid
+    from gitmem.reader import Witness
     from gitmem.trees import KeyId
-    from gitmem.vault import Vault
+    from gitmem.vault import Snapshot, Vault
     from gitmem.watch.way import Step
 
 _EARLIEST = datetime.min.replace(tzinfo=UTC)
@@ -83,6 +84,19 @@ def events(vault: Vault, step: Step, interest: Interest) -> list[Event]:
     differences = trees.changed(vault.objects, *roots, namespace=interest.namespace, under=interest.glob.prefix)
     wanted = sorted((key, sides) for key, sides in differences.items() if interest.takes(*key))
     return list(_told(vault, step, wanted)) if wanted else []
+
+
+def note(vault: Vault, step: Step, found: list[Event], witness: Callable[[Snapshot], Witness | None]) -> None:
+    """Tell a witness of the new entries; of none where the commit's gitmem.toml says nothing that can be read."""
+    there = vault.past(step.commit)
+    try:
+        teller = witness(there)
+    except GitmemError:
+        return
+    for one in found if teller is not None else ():
+        blob = trees.lookup(vault.objects, there.root, one.namespace, one.key)
+        if one.new is not None and blob is not None:
+            teller.told_all([(one.namespace, one.key, blob, one.new.revision)])
 
 
 def _told(vault: Vault, step: Step, wanted: list[tuple[KeyId, trees.Difference]]) -> Iterator[Event]:

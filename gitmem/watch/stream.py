@@ -16,14 +16,15 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from gitmem.errors import UnknownRevisionError
-from gitmem.watch.events import Event, Interest, events
+from gitmem.watch.events import Event, Interest, events, note
 from gitmem.watch.lookout import Subscription, Watched, subscription
 from gitmem.watch.waiting import LONGEST, check_timeout
 from gitmem.watch.way import Step, way
 
 if TYPE_CHECKING:
     from gitmem.objects import Oid
-    from gitmem.vault import Vault
+    from gitmem.reader import Witness
+    from gitmem.vault import Snapshot, Vault
 
 
 class Watch:
@@ -32,11 +33,23 @@ class Watch:
     `close`, or leaving the `with` block, ends the iteration, also for whoever waits in it.
     """
 
-    def __init__(self, vault: Vault, branch: str, interest: Interest, since: Oid) -> None:
-        """UnknownRevisionError if the branch's head does not come after `since`."""
+    def __init__(
+        self,
+        vault: Vault,
+        branch: str,
+        interest: Interest,
+        since: Oid,
+        *,
+        witness: Callable[[Snapshot], Witness | None] | None = None,
+    ) -> None:
+        """UnknownRevisionError if the branch's head does not come after `since`.
+
+        `witness` is asked for whoever notes what is delivered of a commit.
+        """
         self._vault = vault
         self._branch = branch
         self._interest = interest
+        self._witness = witness
         self._before = self._cursor = self._end = since
         self._steps: deque[Step] = deque()
         self._bunch: deque[Event] = deque()
@@ -155,6 +168,8 @@ class Watch:
                 self._before, self._cursor = self._cursor, step.commit
                 self._steps.popleft()
                 self._bunch.extend(found)
+                if found and self._witness is not None:
+                    note(self._vault, step, found, self._witness)
             return not self._closed
 
     def _look_ahead(self) -> bool:

@@ -87,7 +87,7 @@ class WaitingVerbs(Verbs):
 
         interest = Interest(None if all_namespaces else self._in(namespace), pattern)
         start = self.snapshot if since is None else self.revision(since)
-        return Watch(self._vault, self._branch, interest, bytes.fromhex(start))
+        return Watch(self._vault, self._branch, interest, bytes.fromhex(start), witness=self._witness)
 
     def when_changed(
         self, callback: Callable[[], None], *, keys: Iterable[str] | None = None, namespace: str | None = None
@@ -133,7 +133,11 @@ class WaitingVerbs(Verbs):
 
         def look(view: View) -> dict[str, Entry] | None:
             there = {key: entry for key in wanted if (entry := found(view, key, test)) is not None}
-            return there if enough(key in there for key in wanted) else None
+            if not enough(key in there for key in wanted):
+                return None
+            if self._stamp.session is not None:
+                self.show(there.values() if enough is all else list(there.values())[:1])
+            return there
 
         def missing(view: View) -> list[str]:
             return [key for key in wanted if found(view, key, test) is None]
@@ -142,7 +146,15 @@ class WaitingVerbs(Verbs):
             return wait_again(keys, until, several=enough is any and len(keys) > 1)
 
         return Wait(
-            self._vault, self._branch, space, look, timeout=timeout, missing=missing, watched=watched, again=again
+            self._vault,
+            self._branch,
+            space,
+            look,
+            timeout=timeout,
+            missing=missing,
+            watched=watched,
+            again=again,
+            witness=self._witness if callable(until) else None,  # a function is shown what it judges
         )
 
     def waiting_until(
@@ -166,6 +178,7 @@ class WaitingVerbs(Verbs):
             timeout=timeout,
             missing=lambda view: [what] if what else [],
             watched=broadly(space, keys),
+            witness=self._witness,
         )
 
     @staticmethod

@@ -20,7 +20,8 @@ from gitmem.view import View
 from gitmem.watch.lookout import Subscription, Watched, subscription
 
 if TYPE_CHECKING:
-    from gitmem.vault import Vault
+    from gitmem.reader import Witness
+    from gitmem.vault import Snapshot, Vault
 
 T = TypeVar("T")
 
@@ -46,9 +47,10 @@ class Wait(Generic[T]):
         missing: Callable[[View], list[str]],
         watched: Iterable[Watched],
         again: Callable[[list[str]], str] = lambda missing: "",
+        witness: Callable[[Snapshot], Witness | None] | None = None,
     ) -> None:
         """`watched`: a change of what is worth a look. For the error, `missing` names what is not there, and `again`
-        the command that waits on for it.
+        the command that waits on for it. `witness` is asked for whoever notes what the condition is shown.
         """
         self._vault = vault
         self._branch = branch
@@ -57,6 +59,7 @@ class Wait(Generic[T]):
         self._missing = missing
         self._watched = watched
         self._again = again
+        self._witness = witness
         self._timeout = timeout
         self._deadline = None if timeout is None else time.monotonic() + check_timeout(timeout)
         self._view: View
@@ -66,6 +69,8 @@ class Wait(Generic[T]):
         """What the condition gives for the memory as it is now; None if it does not hold."""
         vault = self._vault
         self._reader = Reader(vault, vault.head(self._branch), now=vault.clock)
+        if self._witness is not None:
+            self._reader.witness = self._witness(self._reader.snapshot)
         self._view = View(vault, self._reader, self._namespace)
         return self._condition(self._view)
 
