@@ -46,6 +46,7 @@ FAMILIES = {
         "status": ("status:status", "Show who works, who is blocked and on what, and what waits for a person."),
     },
     "Sessions": {
+        "session": ("session:session", "Give a stretch of work a name: look at it, compare it, end it."),
         "journal": ("journal:journal", "Keep a journal: decisions, insights, blockers, milestones, questions."),
         "pattern": ("pattern:pattern", "Keep what worked, and find it again: lessons for later sessions."),
     },

@@ -6,8 +6,9 @@ Law: what was not taken in is listed with its reason, and the exit code says so.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import click
 
@@ -56,11 +57,16 @@ def export(place: Place, as_json: bool, pattern: str | None, history: bool, outp
     A line is an entry, with --history a version, as `gitmem history --json` shows it; `gitmem import` takes them back.
     All namespaces unless one is named; PATTERN is a glob. It is JSON with or without --json.
     """
-    import json
-
     from gitmem.exchange import export as lines
 
-    for version in lines(reading(place), namespace=place.only, glob=pattern, history=history):
+    write_lines(lines(reading(place), namespace=place.only, glob=pattern, history=history), output)
+
+
+def write_lines(versions: Iterable[dict[str, Any]], output: IO[str]) -> None:
+    """Write JSON objects, one a line."""
+    import json
+
+    for version in versions:
         output.write(_one_line(json.dumps(version, ensure_ascii=False)) + "\n")
     output.flush()
 

@@ -6,6 +6,7 @@ Law: colours say what happened (green came, red went, yellow changed), and every
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -78,11 +79,16 @@ def log(
 
     With a glob PATTERN or --namespace: only commits that changed a matching key, and only those changes.
     """
-    from itertools import islice
-
     found = reading(place).iter_log(
         session=session, agent=agent, glob=pattern, since=since, namespace=place.only
     )
+    tell_log(found, as_json, limit)
+
+
+def tell_log(found: Iterator[CommitRecord], as_json: bool, limit: int | None) -> None:
+    """Print commits, at most so many, one after the other."""
+    from itertools import islice
+
     records = islice(found, limit)
     if as_json:
         write_array(record.to_json() for record in records)

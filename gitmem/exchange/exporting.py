@@ -17,18 +17,25 @@ from gitmem.keys import check_namespace
 from gitmem.reader import Reader
 
 if TYPE_CHECKING:
+    from gitmem.entries import Entry
     from gitmem.memory import Memory
 
 _BATCH, _BLOCK = 500, 200
 
 
 def export(
-    memory: Memory, *, namespace: str | None = None, glob: str | None = None, history: bool = False
+    memory: Memory,
+    *,
+    namespace: str | None = None,
+    glob: str | None = None,
+    session: str | None = None,
+    history: bool = False,
 ) -> Iterator[dict[str, Any]]:
     """The entries (see Entry.to_json), oldest first; of all namespaces unless one is named.
 
     With `history` the versions (see Version.to_json), deletions among them. Where a key's expiry was renewed after
-    its last version, one more line follows that version, with the operation "renewed". All from one snapshot.
+    its last version, one more line follows that version, with the operation "renewed". With a `session`, only what was
+    written under it: entries that nobody has changed since, or with `history` its versions. All from one snapshot.
     """
     vault = memory.vault
     reader = Reader(vault, vault.snapshot(bytes.fromhex(memory.snapshot)), now=vault.clock)
@@ -36,10 +43,13 @@ def export(
         check_namespace(namespace, writing=False)
     if glob is not None:
         compile_glob(glob)
-    return _versions(reader, namespace, glob) if history else _entries(reader, namespace, glob)
+    if history:
+        return _versions(reader, namespace, glob, session)
+    found = _entries(reader, namespace, glob)
+    return (entry.to_json() for entry in found if session in (None, entry.session))
 
 
-def _entries(reader: Reader, namespace: str | None, glob: str | None) -> Iterator[dict[str, Any]]:
+def _entries(reader: Reader, namespace: str | None, glob: str | None) -> Iterator[Entry]:
     head = reader.snapshot.oid
     index = reader.vault.indexed(reader.snapshot)
     order: list[tuple[int, str, str]] = []
@@ -52,14 +62,16 @@ def _entries(reader: Reader, namespace: str | None, glob: str | None) -> Iterato
     for start in range(0, len(order), _BLOCK):
         block = [(name, key) for _, name, key in order[start : start + _BLOCK]]
         found = {(entry.namespace, entry.key): entry for entry in reader.entries(sorted(block))}
-        yield from (found[where].to_json() for where in block if where in found)
+        yield from (found[where] for where in block if where in found)
 
 
-def _versions(reader: Reader, namespace: str | None, glob: str | None) -> Iterator[dict[str, Any]]:
+def _versions(
+    reader: Reader, namespace: str | None, glob: str | None, session: str | None
+) -> Iterator[dict[str, Any]]:
     vault, snapshot = reader.vault, reader.snapshot
     index = vault.indexed(snapshot)
     wanted = past.wanted(namespace, glob)
-    for oid in reversed(list(index.log(snapshot.oid))):
+    for oid in reversed(list(index.log(snapshot.oid, session=session))):
         for name, key, row in index.changes(oid):
             if not wanted(name, key):
                 continue

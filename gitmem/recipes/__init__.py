@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from gitmem.recipes.handoff import Handoff
     from gitmem.recipes.journal import Journal
     from gitmem.recipes.reasoning import Patterns
+    from gitmem.recipes.session import Sessions
     from gitmem.recipes.shared import Shared
     from gitmem.recipes.status import Status
 
@@ -26,6 +27,7 @@ _ROOMS: dict[str, str] = {
     "Handoff": "handoff",
     "Journal": "journal",
     "Patterns": "reasoning",
+    "Sessions": "session",
     "Shared": "shared",
     "Status": "status",
 }  # public name -> module
@@ -37,6 +39,7 @@ __all__ = [
     "Handoff",
     "Journal",
     "Patterns",
+    "Sessions",
     "Shared",
     "Status",
 ]
