@@ -262,9 +262,9 @@ class Index:
         """The commits of a span, parents first."""
         return self._ask(lambda ledger: runs.commits(ledger, span, self._place))
 
-    def made(self, run: runs.Span, wanted: Callable[[str, str], bool]) -> list[runs.Made]:
+    def made(self, span: runs.Span, wanted: Callable[[str, str], bool]) -> list[runs.Made]:
         """The versions that the commits of a span made of wanted (namespace, key)s, parents first."""
-        return self._ask(lambda ledger: list(runs.made(ledger, runs.commits(ledger, run, self._place), wanted)))
+        return self._ask(lambda ledger: runs.made(ledger, span, self._place, wanted))
 
     def undos(self, head: Oid) -> list[runs.UndoRow]:
         """The commits up to `head` that say that they undo others, parents first."""

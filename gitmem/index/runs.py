@@ -7,9 +7,9 @@ for each commit of the run, however long the rest of the history is.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from gitmem.index.ancestry import Place
 from gitmem.index.ledger import Ledger
@@ -24,10 +24,13 @@ select count(*), min(ord), max(ord), min(time), max(time) from commits
 where session = ? and agent = ? and chain = ? and ord <= ?
 """
 _COMMITS = """
-select ord, chain, revision, agent, session, time, length(parents) / 20 from commits where {} order by ord
+select c.ord, c.chain, c.revision, c.agent, c.session, c.time, length(c.parents) / 20 from commits c
+where {} order by c.ord
 """
 _VERSIONS = """
-select k.id, k.namespace, k.key, v.version, v.blob from versions v cross join keys k on k.id = v.key_id where v.ord = ?
+select c.ord, c.chain, c.revision, c.agent, c.session, c.time, length(c.parents) / 20, k.id, k.namespace, k.key,
+v.version, v.blob from commits c cross join versions v on v.ord = c.ord cross join keys k on k.id = v.key_id
+where {} order by c.ord
 """
 _BEFORE = """
 select v.ord, c.chain, c.revision, v.blob from versions v cross join commits c on c.ord = v.ord
@@ -37,6 +40,8 @@ _UNDOS = """
 select u.ord, c.chain, c.revision, c.session, u.undoes, u.keys, u.namespace
 from undos u cross join commits c on c.ord = u.ord where u.ord <= ? order by u.ord
 """
+
+Where: TypeAlias = Callable[[Ledger, Oid], Place]
 
 
 class Span(NamedTuple):
@@ -127,43 +132,65 @@ def _revision(ledger: Ledger, ord: int) -> Oid:
     return revision
 
 
-def commits(ledger: Ledger, span: Span, place_of: Callable[[Ledger, Oid], Place]) -> list[RunCommit]:
+def commits(ledger: Ledger, span: Span, place_of: Where) -> list[RunCommit]:
     """The commits of a span, parents first."""
+    return [RunCommit._make(row) for row in _rows(ledger, span, place_of, _COMMITS)]
+
+
+def made(ledger: Ledger, span: Span, place_of: Where, wanted: Callable[[str, str], bool]) -> list[Made]:
+    """The versions of wanted keys that the commits of a span made, parents first."""
+    judged: dict[int, bool] = {}
+    last: dict[int, Made] = {}
+    found = []
+    commit = None
+    for row in _rows(ledger, span, place_of, _VERSIONS):
+        key_id, namespace, key, version, blob = row[7:]
+        if key_id not in judged:
+            judged[key_id] = wanted(namespace, key)
+        if judged[key_id]:
+            if commit is None or commit.ord != row[0]:
+                commit = RunCommit._make(row[:7])
+            before = _before(ledger, key_id, commit, version, last.get(key_id))
+            last[key_id] = Made(namespace, key, commit, version, blob, *before)
+            found.append(last[key_id])
+    return found
+
+
+def _before(
+    ledger: Ledger, key_id: int, commit: RunCommit, version: int, last: Made | None
+) -> tuple[Oid | None, Oid | None]:
+    """The blob and the revision of a key's last version before a commit with one parent.
+
+    The run's own `last` version of the key is that if its number is the one before: then it has as many versions
+    among itself and its ancestors as the parent has, so it is the parent's token.
+    """
+    if commit.parents > 1 or version == 1:
+        return None, None
+    place = Place(commit.chain, commit.ord)
+    if last is not None and last.version == version - 1 and ledger.precedes(last.commit.chain, last.commit.ord, place):
+        return last.blob, last.commit.revision
+    for ord, chain, revision, blob in ledger.db.execute(_BEFORE, (key_id, commit.ord)):
+        if ledger.precedes(chain, ord, place):
+            return blob, revision
+    return None, None
+
+
+def _rows(ledger: Ledger, span: Span, place_of: Where, sql: str) -> Iterator[tuple[Any, ...]]:
+    """The rows of a query that begin with the ord and the chain of a commit in the span."""
     until = place_of(ledger, span.until)
     if span.alone:
-        return [RunCommit._make(row) for row in ledger.db.execute(_COMMITS.format("ord = ?"), (until.ord,))]
+        yield from ledger.db.execute(sql.format("c.ord = ?"), (until.ord,)).fetchall()
+        return
     outside = None if span.since is None else ledger.reach(place_of(ledger, span.since))
     inside = ledger.reach(until)
     floor = 0 if outside is None else ledger.floor(inside, outside)
-    where, arguments = "ord > ? and ord <= ?", [floor, until.ord]
-    rows = (
-        ledger.db.execute(_COMMITS.format(where), arguments)
-        if span.session is None
-        else ledger.db.execute(_COMMITS.format(f"session = ? and {where}"), [span.session, *arguments])
-    )
-    found = (RunCommit._make(row) for row in rows.fetchall() if inside.holds(row[1], row[0]))
-    return [one for one in found if outside is None or not outside.holds(one.chain, one.ord)]
-
-
-def made(ledger: Ledger, run: Sequence[RunCommit], wanted: Callable[[str, str], bool]) -> Iterator[Made]:
-    """The versions of wanted keys that these commits made, in the order of the commits."""
-    judged: dict[int, bool] = {}
-    for commit in run:
-        for number, namespace, key, version, blob in ledger.db.execute(_VERSIONS, (commit.ord,)).fetchall():
-            if number not in judged:
-                judged[number] = wanted(namespace, key)
-            if judged[number]:
-                revision, before = _before(ledger, number, commit) if commit.parents < 2 else (None, None)
-                yield Made(namespace, key, commit, version, blob, before, revision)
-
-
-def _before(ledger: Ledger, key_id: int, commit: RunCommit) -> tuple[Oid | None, Oid | None]:
-    """The revision and the blob of a key's last version before a commit with one parent."""
-    place = Place(commit.chain, commit.ord)
-    for ord, chain, revision, blob in ledger.db.execute(_BEFORE, (key_id, commit.ord)):
-        if ledger.precedes(chain, ord, place):
-            return revision, blob
-    return None, None
+    where = "c.ord > ? and c.ord <= ?"
+    arguments: list[Any] = [floor, until.ord]
+    if span.session is not None:
+        where, arguments = f"c.session = ? and {where}", [span.session, *arguments]
+    for row in ledger.db.execute(sql.format(where), arguments).fetchall():
+        if inside.holds(row[1], row[0]) and (outside is None or not outside.holds(row[1], row[0])):
+            yield row
 
 
 def undos(ledger: Ledger, place: Place) -> list[UndoRow]:
