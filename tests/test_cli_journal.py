@@ -85,6 +85,16 @@ def test_a_page_is_a_day_or_a_session(memory: Memory) -> None:
     assert json.loads(gitmem("journal", "markdown", "session-1", "--json").stdout) == {"markdown": page}
 
 
+def test_the_session_that_is_asked_for_is_not_the_one_that_reads(memory: Memory) -> None:
+    """An agent of s2 looks at the entries of s1, or at all of them."""
+    for session in ("s1", "s2"):
+        gitmem("journal", "add", f"of {session}", "--session", session)
+    for asked, found in (([], 3), (["--of", "s1"], 1), (["--of", "s3"], 0)):
+        said = gitmem("journal", "list", "--session", "s2", *asked, "--json").stdout
+        assert len(json.loads(said)) == found
+    assert json.loads(said) == []
+
+
 def test_a_text_may_come_from_elsewhere(memory: Memory, tmp_path: Path) -> None:
     """From a pipe or a file, and whatever looks like JSON stays a text."""
     (tmp_path / "note.md").write_text("# From a file\n\nmore\n", encoding="utf-8")

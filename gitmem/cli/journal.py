@@ -39,7 +39,7 @@ def _filters(function: Any) -> Any:
         click.option("--type", "kind", metavar="TYPE", help=f"Of this type: {', '.join(KINDS)}."),
         click.option("--tag", "--tags", metavar="TAG", help="With this tag."),
         click.option("--by", "--author", "author", metavar="AGENT", help="Of this author."),
-        click.option("--of", "session", metavar="SESSION", help="Of this session."),
+        click.option("--of", "of_session", metavar="SESSION", help="Of this session."),
         click.option("--limit", type=click.IntRange(min=0), metavar="N", help="The last N of them."),
     ]
     for option in reversed(options):
@@ -132,14 +132,15 @@ def _seeing(place: Place) -> Journal:
 
 
 def _tell(place: Place, as_json: bool, limit: int | None, filters: dict[str, Any]) -> None:
-    found = _seeing(place).entries(**filters)
+    session = filters.pop("of_session")  # `session` is what --session says: under which one is read
+    found = _seeing(place).entries(**filters, session=session)
     found = found if limit is None else found[len(found) - min(limit, len(found)) :]
     if as_json:
         write_array(one.to_json() for one in found)
         return
     write_table([_row(one) for one in found], ["cyan", "yellow"])
     if not found:
-        asked = any(filters.values())
+        asked = session is not None or any(filters.values())
         hint("no entry matches: `gitmem journal list` shows all" if asked else
              "the journal is empty: `gitmem journal add TEXT` writes an entry")  # fmt: skip
 
