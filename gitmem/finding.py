@@ -32,6 +32,7 @@ RANKED = (REASONING_BANK,)
 SNIPPET = 160
 """About how many characters of a value are shown around its marks."""
 
+_ALL = 1 << 62  # as much as SQLite can count
 _LEAD = 40
 _GAP = "…"
 
@@ -141,13 +142,13 @@ def _answers(
 ) -> tuple[list[Found], list[KeyId]]:
     """The answers from `start` to `stop` that have not expired, and the keys that could not be looked into."""
     text, root = reader.vault.text, reader.snapshot.root
-    limit, most = reader.vault.policy(root).max_value_bytes, stop
+    limit, most = reader.vault.policy(root).max_value_bytes, min(stop, _ALL)
     while True:
         found, unreadable = text.best(root, search, question, bounds, most=most, limit=limit)
         here = [one for one in found if not reader.expired(one.namespace, one.key)]
         if len(here) >= stop or len(found) < most:
             return here[start:stop], unreadable
-        most = 2 * most + len(found) - len(here)
+        most = min(2 * most + len(found) - len(here), _ALL)
 
 
 def _entries(reader: Reader, found: Sequence[Found], unreadable: Iterable[KeyId]) -> list[tuple[Entry, float]]:

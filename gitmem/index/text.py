@@ -19,8 +19,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple, TypeVar
 
+from gitmem.errors import StorageError
 from gitmem.index import text_tables as tables
-from gitmem.index.file import IndexFile, wait
+from gitmem.index.file import IndexFile, is_busy, wait
 from gitmem.index.text_tables import STEMS, WORDS, Bounds, Search
 from gitmem.objects import Objects, Oid
 from gitmem.trees import KeyId
@@ -30,7 +31,7 @@ __all__ = ["STEMS", "WORDS", "Bounds", "Found", "Search", "TextIndex"]
 T = TypeVar("T")
 
 _ATTEMPTS = 3
-_PATIENCE = 60_000  # milliseconds: somebody else may be filling the tables, which we should have to do ourselves
+_PATIENCE, _PAUSE = 100, 500  # so often we wait, so many milliseconds: somebody fills tables that we want filled, too
 _indexes: weakref.WeakSet[TextIndex] = weakref.WeakSet()
 _abandoned: list[sqlite3.Connection | None] = []  # connections of a parent process: a child must not even close them
 
@@ -74,6 +75,7 @@ class TextIndex:
         """
 
         def work(db: sqlite3.Connection) -> tuple[list[Found], list[KeyId]]:
+            tables.narrow(db, bounds)
             with self._at(db, root, limit):
                 rows = tables.best(db, search, question, bounds, most)
                 return [Found(*row) for row in rows], tables.unreadable(db, bounds)
@@ -91,7 +93,7 @@ class TextIndex:
                 db.execute("rollback")
                 if self._file.moved():
                     raise _Moved
-                db.execute("begin immediate")
+                _begin_writing(db)
                 tables.move(db, self._objects, root, limit)
             yield
             db.execute("commit")
@@ -107,8 +109,7 @@ class TextIndex:
                 if attempt == _ATTEMPTS:
                     self._file.in_memory = True
                 if self._db is None:
-                    self._db = self._file.open()
-                    wait(self._db, _PATIENCE)
+                    self._db = self._opened()
                 try:
                     return work(self._db)
                 except _Moved:
@@ -122,6 +123,17 @@ class TextIndex:
                     self._file.give_up(error, attempt)
             raise AssertionError("tables in memory neither move nor fail")
 
+    def _opened(self) -> sqlite3.Connection:
+        try:
+            db = self._file.open()
+        except sqlite3.OperationalError as error:  # for want of tables even in memory
+            raise StorageError(
+                f"full-text search needs an SQLite with FTS5: {error}",
+                hint="SQLite is built into Python: another Python has it; `gitmem search` does without",
+            ) from error
+        wait(db, _PAUSE)
+        return db
+
     def _close(self) -> None:
         db, self._db = self._db, None
         if db is not None:
@@ -134,6 +146,17 @@ class TextIndex:
         """In a child process: the parent's connection and lock are not ours."""
         _abandoned.append(self._db)
         self._db, self._lock = None, threading.RLock()
+
+
+def _begin_writing(db: sqlite3.Connection) -> None:
+    """Begin when nobody else writes; between two pauses a person can give up by Ctrl-C, which SQLite does not hear."""
+    for attempt in range(_PATIENCE):
+        try:
+            db.execute("begin immediate")
+            return
+        except sqlite3.OperationalError as error:
+            if not is_busy(error) or attempt == _PATIENCE - 1:
+                raise
 
 
 class _Moved(Exception):

@@ -40,7 +40,7 @@ def words_in(words: Sequence[str], texts: Iterable[str]) -> tuple[str, ...]:
 
 def _marked(db: sqlite3.Connection, question: str, key: str, text: str) -> tuple[Marks, Marks]:
     db.execute("delete from documents")
-    db.execute("insert into documents values(?, ?)", (spread(key), spread(text)))
+    db.execute("insert into documents values(?, ?)", (spread(key.replace(SPLIT, " ")), spread(text)))
     row = db.execute(f"select {_HIGHLIGHT} from documents where documents match ?", (question,)).fetchone()
     in_key, in_text = row or ("", "")
     return tuple(_ranges(in_key)), tuple(_ranges(in_text))

@@ -71,12 +71,19 @@ class Bounds(NamedTuple):
 Row = tuple[str, str, float]
 
 
+def narrow(db: sqlite3.Connection, bounds: Bounds) -> None:
+    """Teach the connection which keys are wanted. Before a transaction: FTS5 keeps a statement open until its end, and
+    SQLite takes no other function meanwhile.
+    """
+    db.create_function("wanted", 1, bounds.wanted or (lambda _: True), deterministic=True)
+
+
 def best(db: sqlite3.Connection, search: Search, question: str, bounds: Bounds, most: int) -> list[Row]:
     """(namespace, key, score) of the documents that answer best: by score, then namespace and key."""
     if bounds == (None, None) and (rows := _best_of_all(db, search, question, most)) is not None:
         return rows
     arguments = {"question": question, "namespace": bounds.namespace, "most": most}
-    return _select(db, _AMONG.format(**search._asdict()), bounds, arguments)
+    return _select(db, _AMONG.format(**search._asdict()), arguments)
 
 
 def _best_of_all(db: sqlite3.Connection, search: Search, question: str, most: int) -> list[Row] | None:
@@ -91,11 +98,10 @@ def _best_of_all(db: sqlite3.Connection, search: Search, question: str, most: in
 
 def unreadable(db: sqlite3.Connection, bounds: Bounds) -> list[KeyId]:
     """The keys whose files are no values, sorted."""
-    return _select(db, _UNREADABLE, bounds, {"namespace": bounds.namespace})
+    return _select(db, _UNREADABLE, {"namespace": bounds.namespace})
 
 
-def _select(db: sqlite3.Connection, sql: str, bounds: Bounds, arguments: dict[str, Any]) -> list[Any]:
-    db.create_function("wanted", 1, bounds.wanted or (lambda _: True), deterministic=True)
+def _select(db: sqlite3.Connection, sql: str, arguments: dict[str, Any]) -> list[Any]:
     return db.execute(sql, arguments).fetchall()
 
 

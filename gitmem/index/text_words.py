@@ -27,9 +27,10 @@ _UNSPACED = re.compile(
     "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u3007\u3040-\u30ff\u3100-\u312f\u31a0-\u31ff\u3400-\u4dbf"
     "\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff\uff66-\uff9f\U0001b000-\U0001b16f\U00020000-\U0003ffff]"
 )
-_CONTROLS = dict.fromkeys((*range(32), *range(127, 160)), " ") | {ord(SPLIT): " "}
+_CONTROLS = dict.fromkeys((*range(32), *range(127, 160), *range(0xD800, 0xE000), ord(SPLIT)), " ")
 _TERMS = re.compile(r'"([^"]*)"?(\*?)|([^\s"]+)')
-_MOST_WORDS = 100
+_MOST_TERMS, _MOST_WORDS = 1000, 100
+_SHOWN = 60
 
 
 def text_of(value: Any) -> str:
@@ -54,19 +55,14 @@ def spread(text: str) -> str:
 def question(text: str) -> str:
     """What to ask FTS5 for documents with all these words, "phrases" and beginnings*. InvalidPatternError if none."""
     terms = []
-    for phrase, star, word in _TERMS.findall(text):
+    for phrase, star, word in _TERMS.findall(_checked(text)):
         wanted = phrase or word.rstrip("*")
-        if _holds_word(wanted):
+        if any(unicodedata.category(each)[0] in "LN" for each in wanted):
             terms.append(_quoted(wanted) + "*" * bool(star or word.endswith("*")))
     if not terms:
-        reason = "a word has at least one letter or digit"
-        raise InvalidPatternError(
-            f"{text!r} holds no word to look for: {reason}",
-            hint='words all have to be there; "two words" are a phrase, and refr* is a beginning; '
-            "`gitmem search` looks for keys by a glob",
-            pattern=text,
-            reason=reason,
-        )
+        raise _refusal(text, "holds no word to look for", "a word has at least one letter or digit")
+    if len(terms) > _MOST_TERMS:
+        raise _refusal(text, "is too long to look for", f"{len(terms):,} words are more than {_MOST_TERMS:,}")
     return " ".join(terms)
 
 
@@ -75,7 +71,7 @@ def words_of(text: str) -> tuple[str, ...]:
 
     Where a script sets no spaces, each two neighbours are a word. What is beyond the first hundred is not asked for.
     """
-    runs = "".join(each if _in_word(each) else " " for each in text).split()
+    runs = "".join(each if _in_word(each) else " " for each in _checked(text)).split()
     found: dict[str, str] = {}
     for word in (word for run in runs for word in _neighbours(run)):
         found.setdefault(word.casefold(), word)
@@ -107,8 +103,21 @@ def _plain(text: str) -> str:
     return " ".join((text if text.isprintable() else text.translate(_CONTROLS)).split())
 
 
-def _holds_word(text: str) -> bool:
-    return any(unicodedata.category(each)[0] in "LN" for each in text)
+def _checked(text: object) -> str:
+    if not isinstance(text, str):
+        raise _refusal("", "is nothing to look for", f"what is looked for is text, not {type(text).__name__}")
+    return text.translate(_CONTROLS)
+
+
+def _refusal(text: str, fault: str, reason: str) -> InvalidPatternError:
+    shown = repr(text) if len(text) <= _SHOWN else f"{text[:_SHOWN]!r}…"
+    return InvalidPatternError(
+        f"{shown} {fault}: {reason}",
+        hint='words all have to be there; "two words" are a phrase, and refr* is a beginning; '
+        "`gitmem search` looks for keys by a glob",
+        pattern=text,
+        reason=reason,
+    )
 
 
 def _in_word(character: str) -> bool:
@@ -116,7 +125,7 @@ def _in_word(character: str) -> bool:
 
 
 def _quoted(text: str) -> str:
-    return '"' + spread(text.translate(_CONTROLS)).replace('"', '""') + '"'
+    return '"' + spread(text).replace('"', '""') + '"'
 
 
 def _neighbours(run: str) -> Iterator[str]:
