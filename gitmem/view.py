@@ -21,6 +21,8 @@ from gitmem.vault import Vault
 
 if TYPE_CHECKING:
     from gitmem.finding import Hit, Ranked
+    from gitmem.receipts.reading import Receipt
+    from gitmem.receipts.tracing import Trace
 
 
 class View:
@@ -270,6 +272,31 @@ class View:
         if after is not None:
             reader = history.reader_at(self._vault, revisions.resolve(self._vault, reader.snapshot, after))
         return history.diff(old, reader, namespace=namespace, pattern=glob)
+
+    def reads(
+        self,
+        *,
+        session: str | None = None,
+        agent: str | None = None,
+        key: str | None = None,
+        namespace: str | None = None,
+    ) -> Iterator[Receipt]:
+        """What agents were told under sessions on this machine, oldest first; of all namespaces unless one is named.
+
+        Noted while gitmem.toml says `audit_reads = true`: `memory.settings.set("audit_reads", True)`.
+        """
+        from gitmem.receipts.reading import receipts
+
+        return receipts(self._vault, session=session, agent=agent, key=key, namespace=namespace)
+
+    def trace(self, key: str, version: int | str, *, namespace: str | None = None) -> Trace:
+        """Who was told a version on this machine, and what each wrote afterwards in that session, on any branch.
+
+        `version` and the errors are as for `version`. Whether what was written has to do with it, nobody knows.
+        """
+        from gitmem.receipts.tracing import trace
+
+        return trace(self._vault, self.version(key, version, namespace=namespace))
 
     def blame(self, key: str, *, namespace: str | None = None) -> dict[str, Version]:
         """JSON pointer -> the version that last changed it, for every scalar and every empty list or object."""

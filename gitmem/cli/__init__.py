@@ -56,6 +56,7 @@ FAMILIES = {
         "diff": ("past:diff", "Show what differs between two revisions, key by key, member by member."),
         "blame": ("past:blame", "Show which version last changed each member of a value."),
         "restore": ("past:restore", "Bring an earlier state back, as a new version."),
+        "trace": ("trace:trace", "Show who read what on this machine, and what they wrote afterwards."),
     },
     "Merging": {
         "branch": ("branches:branch", "List the branches, make one, or remove one."),

@@ -95,13 +95,14 @@ def tell_log(found: Iterator[CommitRecord], as_json: bool, limit: int | None) ->
         return
     empty = True
     for record in records:
-        write(_commit(record))
+        write(commit_lines(record))
         empty = False
     if empty:
         hint("no commit matches: `gitmem log` shows all of them")
 
 
-def _commit(record: CommitRecord) -> str:
+def commit_lines(record: CommitRecord) -> str:
+    """One commit, and under it the keys that it changed."""
     revision, time, agent, session = _who(record)
     title = f"{paint(revision, 'yellow')} {time} {paint(line(agent), 'cyan')}"
     title += f" in {line(session)}" if record.session else ""

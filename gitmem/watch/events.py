@@ -92,8 +92,10 @@ def note(vault: Vault, step: Step, found: list[Event], witness: Callable[[Snapsh
     try:
         teller = witness(there)
     except GitmemError:
+        teller = None
+    if teller is None:
         return
-    for one in found if teller is not None else ():
+    for one in found:
         blob = trees.lookup(vault.objects, there.root, one.namespace, one.key)
         if one.new is not None and blob is not None:
             teller.told_all([(one.namespace, one.key, blob, one.new.revision)])
