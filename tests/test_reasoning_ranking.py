@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gitmem.recipes.ranking import Candidate, choose, interval, likeness, telling, words
+from gitmem.recipes.ranking import Candidate, choose, interval, likeness, relevance, telling, words
 
 FAR = 400.0  # days
 
@@ -157,3 +157,12 @@ def test_words_that_every_question_has_are_not_asked_for() -> None:
     assert telling("How do I refresh a token?").split() == ["I", "refresh", "token?"]
     assert telling("what is it") == "what is it"
     assert telling("如何 use 认证").split() == ["如何", "认证"]
+
+
+def test_what_speaks_of_the_whole_question_answers_it_better() -> None:
+    """One rare word in passing weighs as much as all of the question, where words are only added up."""
+    question = words("rotate refresh tokens")
+    whole = relevance(8, question, words("Rotate every refresh token on use"))
+    part = relevance(9, question, words("Revoke tokens when somebody leaves"))
+    assert whole > part > relevance(9, question, words("pin dependencies")) == 9
+    assert relevance(9, words(""), question) == 9

@@ -23,8 +23,10 @@ STEMMED = frozenset({REASONING_BANK})
 """The namespaces whose documents are kept by the stems of their words too, to be ranked."""
 KEY_WEIGHT = 3.0
 """How much more a word counts in a key than in a value, where documents are found."""
-WEIGHTS = {"key": 2.0, "approach": 2.0, "lessons": 1.5, "rest": 1.0}
-"""How much a word counts in each part of a pattern, where patterns are ranked."""
+WEIGHTS = {"key": 2.0, "approach": 2.0, "lessons": 0.5, "rest": 0.5}
+"""How much a word counts in each part of a pattern, where patterns are ranked: most in what it is about. Lessons name
+many things beside it. (Fitted to one half of fixtures/patterns.)
+"""
 
 _LETTERS = "unicode61 remove_diacritics 2 categories 'L* N* Co M*'"
 WORDS_TOKENIZER, STEMS_TOKENIZER = f'tokenize="{_LETTERS}"', f'tokenize="porter {_LETTERS}"'

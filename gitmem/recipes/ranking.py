@@ -4,6 +4,7 @@ Knows relevance, counts, ages and words; does not know what a pattern is, nor wh
 Law: relevance decides. What is known of the outcomes and how long ago that was turn the order of those that are
 about equally relevant, and of two that say the same the better one comes first, the other behind what is new.
 
+    relevance   BM25 x how much of the question the name and the approach speak of
     merit       relevance x outcomes x age; the best of a question's has a relevance of 1
     outcomes    what is sure of success less what is sure of failure: 0 where nobody has tried
     choose      again and again the one with the most merit, less what of it is said already
@@ -19,6 +20,11 @@ from collections.abc import Iterable, Sequence
 from math import pow, sqrt
 from typing import NamedTuple
 
+COVER = 1.0
+"""How much more a pattern answers whose name and approach have all words of the question than one that has none there.
+
+BM25 adds up the words that are there: one rare word in passing is worth as much to it as the whole question.
+"""
 OUTCOMES = 0.25
 """By how much a pattern that always succeeded comes before one that nobody tried, and that before one that failed."""
 AGE = 0.1
@@ -100,6 +106,11 @@ def _stem(word: str) -> str:
         if word.endswith(ending) and len(word) - len(ending) >= _SHORTEST_STEM:
             return word[: -len(ending)]
     return word
+
+
+def relevance(score: float, question: frozenset[str], said: frozenset[str]) -> float:
+    """How well what is said in a few words answers a question, from the score of all of it."""
+    return score * (1 + COVER * len(question & said) / len(question)) if question else score
 
 
 def likeness(one: frozenset[str], other: frozenset[str]) -> float:

@@ -200,7 +200,8 @@ class Patterns:
         now = self._memory.clock()
         ranked = self._ranked(question, domain, max(_ASKED, 2 * limit))
         found = {one.entry.key: (one, Pattern(one.entry)) for one in ranked}
-        candidates = [reasoning_recall.candidate(pattern, one.score, now) for one, pattern in found.values()]
+        asked = ranking.words(question)
+        candidates = [reasoning_recall.candidate(pattern, one.score, asked, now) for one, pattern in found.values()]
         chosen = []
         for choice in ranking.choose(candidates, limit):
             one, pattern = found[choice.candidate.name]

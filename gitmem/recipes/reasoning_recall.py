@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from gitmem.entries import format_time
-from gitmem.recipes.ranking import Candidate, Choice
+from gitmem.recipes.ranking import Candidate, Choice, relevance
 from gitmem.recipes.reasoning_members import Pattern
 
 if TYPE_CHECKING:
@@ -46,10 +46,11 @@ class Recalled:
         return {**self.pattern.to_json(), **why}
 
 
-def candidate(pattern: Pattern, relevance: float, now: datetime) -> Candidate:
-    """A pattern as `ranking` sees it."""
-    went = pattern.outcomes
-    return Candidate(pattern.key, relevance, went.successes, went.failures, _age(pattern, now), pattern.words)
+def candidate(pattern: Pattern, score: float, question: frozenset[str], now: datetime) -> Candidate:
+    """A pattern, whose text answers a question (its words) with this score, as `ranking` sees it."""
+    went, said = pattern.outcomes, pattern.words
+    answers = relevance(score, question, said)
+    return Candidate(pattern.key, answers, went.successes, went.failures, _age(pattern, now), said)
 
 
 def reasons(pattern: Pattern, words: Iterable[str], choice: Choice, now: datetime) -> tuple[str, ...]:

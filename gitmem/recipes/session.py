@@ -144,21 +144,21 @@ class Sessions:
         return report(self._memory, self.one(session))
 
     def named(self, text: str) -> str:
-        """The session that a person means: its name, the beginning of it (`session-` may be left out), or `last`.
+        """The session that a person means: its name, the beginning of it, whole words out of it, or `last`.
 
-        UnknownRevisionError if several begin so.
+        UnknownRevisionError if that fits several.
         """
         known = self._known()
         if text in known:
             return text
         if text == LAST and known:
             return next(iter(known))
-        found = [name for name in known if text and name.startswith((text, f"session-{text}"))]
+        found = [name for name in known if text and (name.startswith(text) or f"-{text}-" in f"-{name}-")]
         if len(found) == 1:
             return found[0]
         if found:
             raise UnknownRevisionError(
-                f"{text!r} is the beginning of {len(found)} sessions",
+                f"{text!r} fits {len(found)} sessions",
                 hint=f"name one of {', '.join(found[:5])}{', …' if len(found) > 5 else ''}",
                 revision=text,
             )
