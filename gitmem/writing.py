@@ -99,15 +99,16 @@ class WritePath:
         message: str | None,
         write_id: WriteId | None = None,
         prepared: Stage | None = None,
+        trailers: Sequence[tuple[str, str]] = (),
     ) -> Outcome:
         """Stage the steps and publish them as one commit; none if they change nothing and there is no write id.
 
-        `prepared` is a stage on which the steps have run: it stands if nothing has been written since. The steps may
-        run several times. ContentionError when the race was lost for a minute; every error of a
-        step is passed on, and nothing was written then.
+        `trailers` are what the commit says beside agent, session and write id. `prepared` is a stage on which the steps
+        have run: it stands if nothing has been written since. The steps may run several times. ContentionError when the
+        race was lost for a minute; every error of a step is passed on, and nothing was written then.
         """
         subject = None if message is None else check_message(message)
-        outcome = self.until_published(lambda: self._attempt(steps, subject, write_id, prepared))
+        outcome = self.until_published(lambda: self._attempt(steps, subject, write_id, prepared, trailers))
         if outcome.commit is not None:
             after_write(self._repository)
         return outcome
@@ -163,7 +164,12 @@ class WritePath:
         return Reader(vault, vault.head(self._branch), now=vault.clock)
 
     def _attempt(
-        self, steps: Sequence[Step], subject: str | None, write_id: WriteId | None, prepared: Stage | None
+        self,
+        steps: Sequence[Step],
+        subject: str | None,
+        write_id: WriteId | None,
+        prepared: Stage | None,
+        trailers: Sequence[tuple[str, str]],
     ) -> Outcome | None:
         vault = self._vault
         now = vault.clock()
@@ -185,8 +191,10 @@ class WritePath:
             return Outcome(reader, None)
         check_contracts(vault.policy(base.root), changes)
         writer = self._writer(len(changes))
+        if write_id is not None:
+            trailers = [*trailers, ("Write-Id", write_id.name), ("Write-Digest", write_id.digest)]
         try:
-            commits = self._commits(stage, changes, subject, write_id, writer, now)
+            commits = self._commits(stage, changes, subject, trailers, writer, now)
             writer.finish()
         except BaseException:
             if isinstance(writer, PackWriter):
@@ -244,7 +252,7 @@ class WritePath:
         stage: Stage,
         changes: Mapping[KeyId, Change],
         subject: str | None,
-        write_id: WriteId | None,
+        trailers: Sequence[tuple[str, str]],
         writer: Writer,
         now: datetime,
     ) -> list[tuple[Commit, dict[KeyId, trees.Difference]]]:
@@ -260,12 +268,7 @@ class WritePath:
             made.append((commit, differences))
             parent = commit.oid
         root, differences = apply(self._vault, writer, root, changes)
-        trailers = []
-        if write_id is not None:
-            trailers = [("Write-Id", write_id.name), ("Write-Digest", write_id.digest)]
-        message = compose(
-            subject or subject_of(stage.verbs), [*stamp_trailers(self._stamp), *trailers]
-        )
+        message = compose(subject or subject_of(stage.verbs), [*stamp_trailers(self._stamp), *trailers])
         made.append((self._commit(writer, root, parent, message, self._stamp, now), differences))
         return made
 

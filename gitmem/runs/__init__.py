@@ -5,6 +5,12 @@
     facts       sessions: who, how much, from when to when
     effects     what a run did to each key
     comparing   two runs, key by key and member by member
+    standing    which commits of a run were not taken back yet
+    states      what a key was at a commit; what a run made of it, touch by touch
+    others      what others wrote of a key since
+    deciding    one key without the run
+    undoing     all of them, as one commit
+    told        what an undo says of itself
     verbs       what a Memory offers of all this
 
 Law: what a run wrote follows from the commits alone, and is the same on every clone. Reading goes over the index and

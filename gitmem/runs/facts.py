@@ -12,6 +12,8 @@ from typing import Any
 
 from gitmem.entries import format_time, moment
 from gitmem.index.runs import SessionRow
+from gitmem.objects import Oid
+from gitmem.runs.standing import Standing
 from gitmem.vault import Snapshot, Vault
 
 
@@ -50,12 +52,20 @@ def sessions(vault: Vault, head: Snapshot) -> list[SessionFacts]:
     """Every session that commits up to `head` name, the one that was written last first."""
     rows = vault.indexed(head).sessions(head.oid)
     rows.sort(key=lambda row: (row.written, row.last), reverse=True)
-    return [_facts(row, None) for row in rows]
+    standing = Standing(vault, head)
+    return [_facts(row, standing.undone_by(row.session)) for row in rows]
 
 
-def _facts(row: SessionRow, undone_by: str | None) -> SessionFacts:
+def _facts(row: SessionRow, undone_by: Oid | None) -> SessionFacts:
     first, last = (revision.hex() for revision in row.revisions)
     agents = dict(sorted(row.agents.items(), key=lambda one: (-one[1], one[0])))
     return SessionFacts(
-        row.session, sum(agents.values()), agents, first, last, moment(row.started), moment(row.written), undone_by
+        row.session,
+        sum(agents.values()),
+        agents,
+        first,
+        last,
+        moment(row.started),
+        moment(row.written),
+        None if undone_by is None else undone_by.hex(),
     )

@@ -1,0 +1,226 @@
+"""Taking a run back: its versions found, each key decided, the result staged as one commit that says what it undoes.
+
+Knows runs, stages and what may stand in the way; the decision about one key is `deciding`'s.
+Law: only keys that the run made versions of are touched, and of them only what it made of them; a session's account of
+itself stays. It is a step of the write path: decided anew, on the newest snapshot, if others were quicker.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from gitmem.codec import decode_trusted
+from gitmem.entries import ABSENT, Change, moment, operation_of
+from gitmem.errors import InvalidValueError
+from gitmem.history import wanted
+from gitmem.index.runs import Made
+from gitmem.keys import COORDINATION
+from gitmem.merge import Conflict
+from gitmem.objects import Oid
+from gitmem.place import POLICY_FILE
+from gitmem.provenance import UNDO_KEYS, UNDO_NAMESPACE, UNDOES, session_folder
+from gitmem.reader import Reader
+from gitmem.runs.deciding import Circumstances, Decision, Key
+from gitmem.runs.naming import Run, named, outside, parsed
+from gitmem.runs.others import Others
+from gitmem.runs.standing import Standing
+from gitmem.runs.states import State, States, Touch
+from gitmem.runs.told import UndoConflict, Undone, refused
+from gitmem.runs.versions import Past, Versions
+from gitmem.stage import Stage
+from gitmem.trees import KeyId
+from gitmem.vault import Vault
+from gitmem.writing import Change as Staging
+from gitmem.writing import WritePath, check_contracts
+
+CHOICES = ("fail", "keep", "undo")
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What is to be undone: which run, which of its keys, and what happens where others changed a place since."""
+
+    run: str
+    keys: str | None
+    namespace: str | None
+    on_conflict: str
+
+    def check(self) -> None:
+        """InvalidValueError for an unknown choice, InvalidPatternError for a malformed glob."""
+        wanted(self.namespace, self.keys)
+        if self.on_conflict not in CHOICES:
+            raise InvalidValueError(
+                f"on_conflict={self.on_conflict!r} is none of {', '.join(CHOICES)}",
+                hint="fail writes nothing, keep leaves what others wrote, undo lets what stood before the run win",
+                pointer="",
+                reason="unknown choice",
+            )
+
+
+def undo(vault: Vault, path: WritePath, wish: Wish, *, message: str | None, dry_run: bool) -> Undone:
+    """Take a run back on the path's branch. UnknownRevisionError if it is not in the branch's history."""
+    wish.check()
+    stage = path.stage()
+    head = stage.reader.snapshot
+    run = named(vault, head, wish.run)
+    if not vault.index.is_ancestor(run.span.until, head.oid):
+        raise outside(run, wish.run, path.branch)
+    undoing = Undoing(vault, run, wish, strict=wish.on_conflict == "fail" and not dry_run)
+    undoing.step(stage)
+    if dry_run:
+        blobs = {where: Staging(stage.reader.blob(*where), staged) for where, staged in stage.staged.items()}
+        check_contracts(vault.policy(head.root), blobs)
+        return undoing.told(None)
+    subject = message or f"undo {run.title}"
+    outcome = path.run([undoing.step], message=subject, prepared=stage, trailers=undoing.trailers())
+    return undoing.told(None if outcome.commit is None else outcome.commit.oid)
+
+
+class Memo(NamedTuple):
+    """What attempts hand on to each other: decisions by all that they follow from, and bodies that were merged."""
+
+    decided: dict[tuple[Any, ...], Decision]
+    bodies: dict[Oid, bytes]
+
+
+class Undoing:
+    """One undo, attempted once or several times; what it tells is of the last attempt."""
+
+    def __init__(self, vault: Vault, run: Run, wish: Wish, *, strict: bool) -> None:
+        """`strict`: a conflict is an error, which has all of them."""
+        self._vault, self._run, self._wish, self._strict = vault, run, wish, strict
+        self._memo = Memo({}, {})
+        self._stage: Stage | None = None
+        self._conflicts: list[UndoConflict] = []
+        self._count = 0
+
+    def trailers(self) -> list[tuple[str, str]]:
+        """What the commit says of itself; globs as JSON text, since they may hold what a trailer may not."""
+        narrowed = ((UNDO_KEYS, self._wish.keys), (UNDO_NAMESPACE, self._wish.namespace))
+        return [(UNDOES, self._run.name), *((name, json.dumps(text)) for name, text in narrowed if text is not None)]
+
+    def step(self, stage: Stage) -> None:
+        """Stage every key as it is without the run; ConflictError if that is not clean and the undo is strict."""
+        attempt = _Attempt(self._vault, self._run, self._wish, stage, self._memo)
+        attempt.run()
+        self._stage, self._conflicts, self._count = stage, attempt.conflicts, attempt.count
+        if self._conflicts and self._strict:
+            raise refused(self._run.title, self._conflicts)
+
+    def told(self, revision: Oid | None) -> Undone:
+        """What the last attempt came to."""
+        assert self._stage is not None
+        return Undone(
+            self._run.name,
+            None if revision is None else revision.hex(),
+            self._count,
+            tuple(_changes(self._stage)),
+            tuple(self._conflicts),
+        )
+
+
+class _Attempt:
+    """One snapshot, on which a run is taken back."""
+
+    def __init__(self, vault: Vault, run: Run, wish: Wish, stage: Stage, memo: Memo) -> None:
+        self._vault, self._wish, self._stage = vault, wish, stage
+        self._reader: Reader = stage.reader
+        head = self._reader.snapshot
+        self._span = parsed(run.name, head.oid)
+        self._versions = Versions(vault, head.root)
+        self._states = States(vault)
+        self._policy = vault.policy(head.root)
+        self._settings = vault.objects.tree(head.root).get(POLICY_FILE)
+        self._memo = memo
+        self._world = Circumstances(
+            stage.now, wish.on_conflict == "undo", self._read, memo.bodies.__setitem__, self._policy.max_value_bytes
+        )
+        self.conflicts: list[UndoConflict] = []
+        self.count = 0
+
+    def run(self) -> None:
+        """Stage what every key of the run becomes."""
+        run = self._vault.index.commits(self._span)
+        self._standing = Standing(self._vault, self._reader.snapshot, run)
+        self._renewals = self._states.renewals(run)
+        self._order = {commit.revision: number for number, commit in enumerate(run)}
+        for where, made in sorted(self._made().items()):
+            self.count += len(made)
+            self._take_back(where, made)
+
+    def _made(self) -> dict[KeyId, list[tuple[Made, Past]]]:
+        """The versions that stand and are to be taken back, by key, parents first."""
+        found: dict[KeyId, list[tuple[Made, Past]]] = {}
+        for one, past in self._versions.made(self._span, wanted(self._wish.namespace, self._wish.keys)):
+            if not _is_account(one) and self._standing.stands(one.commit, one.namespace, one.key):
+                found.setdefault((one.namespace, one.key), []).append((one, past))
+        return found
+
+    def _take_back(self, where: KeyId, made: Sequence[tuple[Made, Past]]) -> None:
+        now = self._states.now(self._reader, where)
+        touches = self._touches(where, now, made)
+        others = Others(self._vault, self._reader.snapshot.oid, where, self._order, self._shown)
+        found = self._decision(where, now, touches, others)
+        self.conflicts += (self._signed(where, one, others) for one in found.conflicts)
+        if found.state.blob is None:
+            if self._stage.present(*where):
+                self._stage.remove("undo", *where)
+        elif found.state != now:
+            value = self._read(found.state.blob, where)
+            self._stage.put("undo", *where, value, expires=found.state.expires)
+
+    def _touches(self, where: KeyId, now: State, made: Sequence[tuple[Made, Past]]) -> list[Touch]:
+        """The versions, newest first, and among them the renewals of the run where they matter."""
+        touches = [self._states.touch(*one) for one in made]
+        if now.expires is not None and now != touches[-1].after:
+            renewals = self._renewals.of(where)
+            touches += (touch for commit, touch in renewals if self._standing.stands(commit, *where))
+            touches.sort(key=lambda one: self._order[one.last])
+        return touches[::-1]
+
+    def _decision(self, where: KeyId, now: State, touches: list[Touch], others: Others) -> Decision:
+        """What the key becomes. What an earlier attempt decided holds, if all is as it was and nothing expires."""
+        decided = self._memo.decided
+        circumstances = (where, now, tuple(touches), self._settings)
+        if circumstances in decided:
+            return decided[circumstances]
+        found = Key(where, self._policy.rules_for(*where), others.times, self._world).undone(now, touches)
+        if not any(one.expires for one in (now, *(side for touch in touches for side in touch[2:]))):
+            decided[circumstances] = found
+        return found
+
+    def _read(self, blob: Oid | None, where: KeyId) -> Any:
+        body = None if blob is None else self._memo.bodies.get(blob)
+        return self._versions.value(blob, *where) if body is None else decode_trusted(body)
+
+    def _shown(self, blob: Oid | None, where: KeyId) -> Any:
+        return self._versions.shown(blob, *where)
+
+    def _signed(self, where: KeyId, conflict: Conflict, others: Others) -> UndoConflict:
+        revision = others.writer(conflict.pointer)
+        facts = self._vault.index.facts(revision)
+        return UndoConflict(*where, *conflict, revision.hex(), facts.agent, facts.session, moment(facts.time))
+
+
+def _is_account(one: Made) -> bool:
+    """Whether this is a session's own key, its account of what happened: that is not taken back."""
+    session = one.commit.session
+    return session is not None and one.namespace == COORDINATION and one.key.startswith(session_folder(session))
+
+
+def _changes(stage: Stage) -> Iterator[Change]:
+    """What a stage changes, sorted; an expiry alone is none."""
+    vault, root = stage.reader.vault, stage.reader.snapshot.root
+    versions = Versions(vault, root)
+    for (namespace, key), staged in sorted(stage.staged.items(), key=lambda one: one[0]):
+        before = versions.shown(stage.reader.blob(namespace, key), namespace, key)
+        after = ABSENT if staged.body is None else decode_trusted(staged.body)
+        change = Change(namespace, key, operation_of(before, after), before, after)
+        if before is ABSENT or after is ABSENT or change.members:
+            yield change
+
+
+__all__ = ["CHOICES", "Wish", "undo"]
