@@ -49,8 +49,8 @@ def session() -> None:
     """Give a stretch of work a name, to look at it, compare it, or take it back as a whole.
 
     While a session is active, all that is written on this machine belongs to it; --session ID or GITMEM_SESSION name
-    another one. An ID is a session's name, the beginning of it, or `last`; where it may be left out, the session that
-    is named so, or active, is meant. `gitmem undo ID` takes a session back.
+    another one. An ID is a session's name, the beginning of it, words out of it (its topic), or `last`; where it may be
+    left out, the session that is named so, or active, is meant. `gitmem undo ID` takes a session back.
     """
 
 

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 Rows = Sequence[Sequence[str]]
 
-MOST = 20
-"""So many lines of a part are shown unless all are asked for."""
+MOST = 15
+"""So many lines of a part are shown unless all are asked for; half of them of those that are seldom long."""
 _COLOURS = {"created": "green", "modified": "yellow", "deleted": "red", "unchanged": None}
 _SIGNS = {"created": "+", "modified": "~", "deleted": "-", "unchanged": "="}
 _STATES = {"running": "cyan", "done": "green", "failed": "red", "interrupted": "red", "abandoned": "magenta"}
@@ -64,12 +64,12 @@ def lasting(seconds: int, *, units: int = 2) -> str:
 
 def told(made: Report, *, whole: bool = False) -> list[str]:
     """All there is to say of a session, part by part."""
-    did, most = made.summary, None if whole else MOST
+    did = made.summary
     lines = [_headline(made.status)]
     parts: tuple[tuple[str, Rows, Sequence[str | None]], ...] = (
         ("about", _about(made), ()),
         ("agents", [_agent(name, counts) for name, counts in did.agents.items()], ("cyan",)),
-        ("keys", [(_counts(did),)], ()),
+        ("keys", [(_counts(made),)], ()),
         ("", [_change(one) for one in made.changes], ()),
         ("decided", _decided(did), ("cyan",)),
         ("conflicts", _conflicts(did), ()),
@@ -79,6 +79,7 @@ def told(made: Report, *, whole: bool = False) -> list[str]:
         ("open", [(one.kind, one.key, one.says) for one in made.open] or [("nothing",)], ("magenta",)),
     )
     for title, rows, colours in parts:
+        most = None if whole else MOST if not title else MOST // 2
         lines += _part(title or "keys", rows, colours, most=most, go_on=not title)
     return lines
 
@@ -98,7 +99,8 @@ def _part(title: str, rows: Rows, colours: Sequence[str | None], *, most: int | 
         cells = [(f"{first:<9}", *one) for first, one in zip(titles, shown, strict=True)]
         yield from table(cells, ("yellow", *colours)) if cells else ()
     if len(rows) > len(shown):
-        yield f"{'':<11}… and {len(rows) - len(shown)} more: --all shows them"
+        more = f"… and {len(rows) - len(shown)} more: --all shows them"
+        yield f"{'':<11}{more}" if on_terminal() else f"{title}\t{more}"
 
 
 # --- the parts
@@ -121,9 +123,9 @@ def _agent(name: str, counts: object) -> tuple[str, ...]:
     return name, counted(counts["commits"], "commit"), counted(counts["keys"], "key")
 
 
-def _counts(did: Summary) -> str:
-    told = ", ".join(f"{number} {word}" for word, number in did.keys.items() if number)
-    return told or "none changed"
+def _counts(made: Report) -> str:
+    counts = {**made.summary.keys, "as before": sum(one.operation == "unchanged" for one in made.changes)}
+    return ", ".join(f"{number} {word}" for word, number in counts.items() if number) or "none written"
 
 
 def _change(one: Effect) -> tuple[str, ...]:

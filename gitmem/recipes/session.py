@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 from gitmem.entries import ABSENT, Version, format_time
 from gitmem.errors import (
     ConflictError,
-    InvalidPolicyError,
     InvalidValueError,
     KeyExistsError,
     UnknownRevisionError,
@@ -23,7 +22,6 @@ from gitmem.errors import (
 )
 from gitmem.globs import escape
 from gitmem.keys import COORDINATION
-from gitmem.policy import DEFAULT_POLICY
 from gitmem.provenance import check_message, session_folder
 from gitmem.recipes.session_names import session_names
 from gitmem.recipes.session_report import Report, report
@@ -170,10 +168,7 @@ class Sessions:
         return {facts.session: facts for facts in self._memory.sessions()}
 
     def _abandoned_after(self) -> float:
-        try:
-            return self._memory.settings.policy.abandoned_after
-        except InvalidPolicyError:  # whoever edits gitmem.toml is told; whoever looks at the past need not wait for it
-            return DEFAULT_POLICY.abandoned_after
+        return self._memory.settings.policy.abandoned_after
 
     def _metadata(self, session: str) -> Entry | None:
         return self._memory.entry(own_key(session, "metadata"), None, namespace=COORDINATION)
