@@ -152,9 +152,8 @@ def learned(value: Any, news: Mapping[str, Any]) -> dict[str, Any]:
     InvalidValueError if the value is no pattern.
     """
     pattern = dict(_EMPTY) if value is None else _pattern(value)
-    for name, new in news.items():
-        pattern[name] = _joined(name, pattern.get(name), new)
-    return pattern
+    told = {name: new for name, new in news.items() if new not in ([], {})}
+    return {**pattern, **{name: _joined(name, pattern.get(name), new) for name, new in told.items()}}
 
 
 def counted(value: Any, *, success: bool, lessons: Sequence[str], session: str | None) -> dict[str, Any]:
