@@ -16,18 +16,12 @@ from click.testing import CliRunner, Result
 
 from gitmem import errors
 from gitmem.cli import FAMILIES, failures, front, output
+from tests.commands import gitmem
+
+pytestmark = pytest.mark.usefixtures("empty_folder")
 
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "cli"
 COMMANDS = {name: text for family in FAMILIES.values() for name, (_, text) in family.items()}
-
-
-@pytest.fixture(autouse=True)
-def _in_an_empty_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.chdir(tmp_path)
-
-
-def gitmem(*argv: str, **options: Any) -> Result:
-    return CliRunner().invoke(front, argv, catch_exceptions=False, **options)
 
 
 # --- the language-neutral cases
@@ -101,7 +95,7 @@ def test_every_command_speaks_json_and_knows_where_and_who() -> None:
         assert {"--json", "--store", "-n", "--namespace", "--agent", "--session"} <= known
 
 
-@pytest.mark.parametrize("word", ["later", "mcp", "undo"])
+@pytest.mark.parametrize("word", ["later", "mcp"])
 def test_nothing_is_offered_that_is_not_there(word: str) -> None:
     """A stub that does nothing is a success reported for something that was not done."""
     assert gitmem(word).exit_code == 2

@@ -56,6 +56,7 @@ FAMILIES = {
         "diff": ("past:diff", "Show what differs between two revisions, key by key, member by member."),
         "blame": ("past:blame", "Show which version last changed each member of a value."),
         "restore": ("past:restore", "Bring an earlier state back, as a new version."),
+        "undo": ("undo:undo", "Take back what one run changed, and nothing else."),
         "trace": ("trace:trace", "Show who read what on this machine, and what they wrote afterwards."),
     },
     "Merging": {
@@ -84,8 +85,8 @@ _WHERE = {name: place for family in FAMILIES.values() for name, (place, _) in fa
 _SYNONYMS = {
     "add": "create", "changes": "diff", "checkout": "branch", "del": "delete", "fetch": "sync", "fsck": "doctor",
     "get": "retrieve", "grep": "find", "ls": "list", "pull": "sync", "push": "sync", "put": "store",
-    "query": "search", "read": "retrieve", "remove": "delete", "rm": "delete", "save": "store", "set": "store",
-    "show": "retrieve", "switch": "branch", "versions": "history", "write": "store",
+    "query": "search", "read": "retrieve", "remove": "delete", "revert": "undo", "rm": "delete", "save": "store",
+    "set": "store", "show": "retrieve", "switch": "branch", "versions": "history", "write": "store",
 }  # fmt: skip
 
 _EPILOG = """\b

@@ -58,6 +58,12 @@ class Standing:
         mark = Mark(commit.revision, commit.session)
         return not self._judge(namespace, key).passed_over(self._commits, None, mark)
 
+    def already(self) -> list[Oid]:
+        """The undos of the run, or of a part of it, that stand; the newest first."""
+        dead = self._of((True,) * len(self._narrowed)).dead(None)
+        standing = [number for number in reversed(self._concerned) if number not in dead]
+        return [self.undos[number].revision for number in standing if not self.run(number).isdisjoint(self._commits)]
+
     def undone_by(self, session: str) -> Oid | None:
         """The last undo of the whole session that stands."""
         if not any(undo.undoes == session for undo in self.undos):

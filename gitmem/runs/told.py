@@ -67,6 +67,7 @@ class Undone:
     `run` is the lasting name of what was undone: a session, an id, or two ids around `..`. `revision` is the new
     commit, None where nothing had to change or in a dry run. `versions` counts those that were taken back: none, if no
     version of the run stood any more. `conflicts` are the places left as they were or, where the caller chose so, not.
+    `already` are the earlier undos of the run, or of parts of it, that stand, the newest first.
     """
 
     run: str
@@ -74,6 +75,7 @@ class Undone:
     versions: int
     changes: tuple[Change, ...]
     conflicts: tuple[UndoConflict, ...]
+    already: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """As the command line prints it."""
@@ -83,6 +85,7 @@ class Undone:
             "versions": self.versions,
             "changes": [one.to_json() for one in self.changes],
             "conflicts": [one.to_json() for one in self.conflicts],
+            "already": list(self.already),
         }
 
 

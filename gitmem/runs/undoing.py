@@ -93,9 +93,7 @@ class Undoing:
         """`strict`: a conflict is an error, which has all of them."""
         self._vault, self._run, self._wish, self._strict = vault, run, wish, strict
         self._memo = Memo({}, {})
-        self._stage: Stage | None = None
-        self._conflicts: list[UndoConflict] = []
-        self._count = 0
+        self._last: _Attempt
 
     def trailers(self) -> list[tuple[str, str]]:
         """What the commit says of itself; globs as JSON text, since they may hold what a trailer may not."""
@@ -104,21 +102,21 @@ class Undoing:
 
     def step(self, stage: Stage) -> None:
         """Stage every key as it is without the run; ConflictError if that is not clean and the undo is strict."""
-        attempt = _Attempt(self._vault, self._run, self._wish, stage, self._memo)
+        self._last = attempt = _Attempt(self._vault, self._run, self._wish, stage, self._memo)
         attempt.run()
-        self._stage, self._conflicts, self._count = stage, attempt.conflicts, attempt.count
-        if self._conflicts and self._strict:
-            raise refused(self._run.title, self._conflicts)
+        if attempt.conflicts and self._strict:
+            raise refused(self._run.title, attempt.conflicts)
 
     def told(self, revision: Oid | None) -> Undone:
         """What the last attempt came to."""
-        assert self._stage is not None
+        last = self._last
         return Undone(
             self._run.name,
             None if revision is None else revision.hex(),
-            self._count,
-            tuple(_changes(self._stage)),
-            tuple(self._conflicts),
+            last.count,
+            tuple(_changes(last.stage)),
+            tuple(last.conflicts),
+            tuple(oid.hex() for oid in last.standing.already()),
         )
 
 
@@ -126,7 +124,7 @@ class _Attempt:
     """One snapshot, on which a run is taken back."""
 
     def __init__(self, vault: Vault, run: Run, wish: Wish, stage: Stage, memo: Memo) -> None:
-        self._vault, self._wish, self._stage = vault, wish, stage
+        self._vault, self._wish, self.stage = vault, wish, stage
         self._reader: Reader = stage.reader
         head = self._reader.snapshot
         self._span = parsed(run.name, head.oid)
@@ -144,7 +142,7 @@ class _Attempt:
     def run(self) -> None:
         """Stage what every key of the run becomes."""
         run = self._vault.index.commits(self._span)
-        self._standing = Standing(self._vault, self._reader.snapshot, run)
+        self.standing = Standing(self._vault, self._reader.snapshot, run)
         self._renewals = self._states.renewals(run)
         self._order = {commit.revision: number for number, commit in enumerate(run)}
         for where, made in sorted(self._made().items()):
@@ -155,7 +153,7 @@ class _Attempt:
         """The versions that stand and are to be taken back, by key, parents first."""
         found: dict[KeyId, list[tuple[Made, Past]]] = {}
         for one, past in self._versions.made(self._span, wanted(self._wish.namespace, self._wish.keys)):
-            if not _is_account(one) and self._standing.stands(one.commit, one.namespace, one.key):
+            if not _is_account(one) and self.standing.stands(one.commit, one.namespace, one.key):
                 found.setdefault((one.namespace, one.key), []).append((one, past))
         return found
 
@@ -166,18 +164,18 @@ class _Attempt:
         found = self._decision(where, now, touches, others)
         self.conflicts += (self._signed(where, one, others) for one in found.conflicts)
         if found.state.blob is None:
-            if self._stage.present(*where):
-                self._stage.remove("undo", *where)
+            if self.stage.present(*where):
+                self.stage.remove("undo", *where)
         elif found.state != now:
             value = self._read(found.state.blob, where)
-            self._stage.put("undo", *where, value, expires=found.state.expires)
+            self.stage.put("undo", *where, value, expires=found.state.expires)
 
     def _touches(self, where: KeyId, now: State, made: Sequence[tuple[Made, Past]]) -> list[Touch]:
         """The versions, newest first, and among them the renewals of the run where they matter."""
         touches = [self._states.touch(*one) for one in made]
         if now.expires is not None and now != touches[-1].after:
             renewals = self._renewals.of(where)
-            touches += (touch for commit, touch in renewals if self._standing.stands(commit, *where))
+            touches += (touch for commit, touch in renewals if self.standing.stands(commit, *where))
             touches.sort(key=lambda one: self._order[one.last])
         return touches[::-1]
 

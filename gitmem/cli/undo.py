@@ -1,0 +1,128 @@
+"""The command undo: taking one run back, without what others wrote.
+
+Knows how a plan to undo is told; what is taken back, and what stands against it, is decided by `memory.undo`.
+Law: --dry-run tells what would happen and writes nothing; exit 4 says that others wrote at the same places, and that
+nothing was written.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from gitmem.cli.command import Place, verb
+from gitmem.cli.failures import EXIT_CODES
+from gitmem.cli.opening import reading, writing
+from gitmem.cli.output import compact, counted, hint, line, note, paint, short, write, write_json
+from gitmem.cli.past import difference
+from gitmem.entries import ABSENT, format_time
+from gitmem.errors import ConflictError, GitmemError
+
+if TYPE_CHECKING:
+    from gitmem.runs.told import UndoConflict, Undone
+
+_CONFLICT = dict(EXIT_CODES)[ConflictError]
+_MOST = 30
+_CHOICES = click.Choice(["fail", "keep", "undo"])
+
+
+def _sessions_like(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[Any]:
+    """For a shell's completion: the sessions that begin like this; none if there is no memory here."""
+    try:
+        facts = reading(ctx.ensure_object(Place)).sessions()
+    except GitmemError:
+        return []
+    return [one.session for one in facts if one.session.startswith(incomplete)][:1000]
+
+
+@verb("undo")
+@click.argument("run", metavar="SESSION|REV|A..B", shell_complete=_sessions_like)
+@click.option("--keys", metavar="PATTERN", help="Only what the run made of keys that match this glob.")
+@click.option("--dry-run", is_flag=True, help="Tell what would change, and where others wrote since; write nothing.")
+@click.option("--on-conflict", type=_CHOICES, default="fail", show_default=True, metavar="fail|keep|undo", help="Where "
+              "others changed the same place since: write nothing at all, keep what they wrote, or let what stood "
+              "before the run win.")  # fmt: skip
+@click.option("--message", "-m", metavar="TEXT", help="The commit's subject: one line.")
+@click.pass_context
+def undo(
+    ctx: click.Context, place: Place, as_json: bool, run: str, keys: str | None, dry_run: bool, on_conflict: str,
+    message: str | None,
+) -> None:  # fmt: skip
+    """Take back what one run changed, and nothing else, as one new commit.
+
+    A run is a SESSION (all its commits), a REV (one commit), or A..B (what B's history has and A's has not). What
+    others wrote in between and later stays, also inside the same value. All namespaces, unless one is named.
+
+    \b
+    gitmem undo session-20260101-101500-docs --dry-run     what would change?
+    gitmem undo session-20260101-101500-docs --keys 'swarm/**'
+    gitmem undo HEAD                                       the last commit
+    gitmem undo REV                                        REV is an undo: it brings the run back
+
+    What is undone already is not undone again. A session's own keys (session/ID/... in `coordination`), what it set in
+    gitmem.toml, and all history stay. `gitmem restore PATTERN --at REV` brings back how keys were, others' work or not.
+    """
+    memory = reading(place) if dry_run else writing(place, create=False)
+    done = memory.undo(
+        run, keys=keys, namespace=place.only, on_conflict=on_conflict, dry_run=dry_run, message=message
+    )
+    refused = bool(done.conflicts) and dry_run and on_conflict == "fail"
+    if as_json:
+        write_json(done.to_json())
+    else:
+        _tell(run, done, dry_run=dry_run, on_conflict=on_conflict)
+    if refused:
+        ctx.exit(_CONFLICT)
+
+
+def _tell(run: str, done: Undone, *, dry_run: bool, on_conflict: str) -> None:
+    for change in done.changes if dry_run else done.changes[:_MOST]:
+        write(difference(change))
+    if not dry_run and len(done.changes) > _MOST:
+        write(f"… and {len(done.changes) - _MOST} more: `gitmem diff {short(done.revision or '')}^` shows all")
+    for conflict in done.conflicts:
+        write(_conflict(conflict))
+    changed = counted(len(done.changes), "key")
+    if done.revision is not None:
+        write(f"undone {line(run)}: {changed} changed, {short(done.revision)}")
+    if not done.versions:
+        _nothing_stood(run, done)
+    elif not done.changes and done.revision is None:
+        hint("everything is already as it was before: nothing was written")
+    _say_conflicts(done, dry_run=dry_run, on_conflict=on_conflict)
+    if dry_run and done.changes and not (done.conflicts and on_conflict == "fail"):
+        hint(f"{changed} would change; nothing was written: without --dry-run it is")
+
+
+def _nothing_stood(run: str, done: Undone) -> None:
+    if done.already:
+        by = ", ".join(short(one) for one in done.already[:5])
+        hint(f"nothing was written: {run} is undone already, by {by}; `gitmem undo {short(done.already[0])}` "
+             "brings it back")  # fmt: skip
+    else:
+        hint(f"nothing was written: {run} made no version of a key that could be taken back; `gitmem log` shows it")
+
+
+def _say_conflicts(done: Undone, *, dry_run: bool, on_conflict: str) -> None:
+    if not done.conflicts:
+        return
+    places = counted(len(done.conflicts), "place")
+    if on_conflict == "fail":
+        hint(f"{places} changed since, so nothing would be written: --on-conflict keep leaves these as they are, undo")
+        hint("lets what stood before the run win; --keys PATTERN takes back a part")
+    else:
+        would = "would be " if dry_run else ""
+        note(f"{places} changed since: {would}{'left as it is now' if on_conflict == 'keep' else 'overruled'}")
+
+
+def _conflict(one: UndoConflict) -> str:
+    """A place that the run changed and somebody else since."""
+    at = f" {line(one.pointer)}" if one.pointer else ""
+    who = f"{line(one.agent)}, {format_time(one.time)}, {short(one.revision)}"
+    sides = (("the run left", one.base, ""), ("it is now", one.ours, f"  (by {who})"), ("it was", one.theirs, ""))
+    lines = [paint(f"! {line(one.namespace)} {line(one.key)}{at}", "magenta")]
+    lines += (
+        f"    {words:13}{'absent' if value is ABSENT else compact(value)}{more}" for words, value, more in sides
+    )
+    return "\n".join(lines)
