@@ -124,7 +124,7 @@ def test_patterns_that_say_the_same_are_pointed_out(bank: Patterns) -> None:
     bank.learn("db/pool", "One connection pool per process, sized to the database")
     made = bank.learn("auth/tokens", "Rotate the refresh token at each use; sign access tokens with RS256")
     assert [one.key for one in made.similar] == [KEY]
-    assert made.similar[0].likeness == pytest.approx(0.8)
+    assert made.similar[0].likeness == 1
     assert bank.learn("db/migrations", "Expand, migrate, contract: never in one deploy").similar == ()
 
 

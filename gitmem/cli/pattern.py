@@ -6,7 +6,7 @@ Law: a pattern that was printed can be named in any of these commands as it was 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from gitmem.recipes.reasoning import Learned, Recalled
 
 OUTCOMES = {"success": True, "failure": False}
+_SHOWN = 20
 
 _LESSON = click.option("--lesson", "lessons", multiple=True, metavar="TEXT", help="What was found out about it. May be "
                        "repeated.")  # fmt: skip
@@ -120,8 +121,9 @@ def _snippets(given: Iterable[str]) -> dict[str, str]:
 
 def _tell_learned(made: Learned) -> None:
     entry = made.pattern.entry
-    word = "learned" if made.changes is None else "updated"
-    told = f": {', '.join(made.changes)}" if made.changes else "" if made.changes is None else ": nothing new"
+    word, told = "updated", f": {', '.join(made.changes or ())}"
+    if not made.changes:
+        word, told = ("learned", "") if made.changes is None else ("unchanged:", ", nothing new")
     write(f"{word} {line(entry.key)} (version {entry.version}){told}")
     for one in made.similar:
         note(f"{one.key} says {round(100 * one.likeness)} % the same: {one.approach}")
@@ -165,7 +167,10 @@ def recall(
         return
     for number, one in enumerate(found, 1):
         _tell_recalled(number, one)
-    _hint_recalled(patterns, found, domain)
+    if found:
+        hint(f"tell how it went: `gitmem pattern outcome {typed(found[0].entry.key)} success`, or failure")
+    else:
+        _hint_domains(patterns, domain, "no pattern speaks of it")
 
 
 def _tell_recalled(number: int, one: Recalled) -> None:
@@ -179,15 +184,13 @@ def _tell_recalled(number: int, one: Recalled) -> None:
     write("   " + paint(f"({line('; '.join(one.reasons))})", "yellow"))
 
 
-def _hint_recalled(patterns: Patterns, found: Sequence[Recalled], domain: str | None) -> None:
-    if found:
-        hint(f"tell how it went: `gitmem pattern outcome {typed(found[0].entry.key)} success`, or failure")
-        return
+def _hint_domains(patterns: Patterns, domain: str | None, told: str) -> None:
+    """What to do where nothing was found, in a domain or in all of them."""
     domains = sorted({one.domain for one in patterns.list()})
     if domain is not None and domains:
-        hint(f"no pattern of the domain speaks of it; the domains: {', '.join(domains[:20])}")
+        hint(f"{told} in the domain {domain!r}; there are the domains {', '.join(domains[:_SHOWN])}")
     else:
-        hint("no pattern speaks of it: `gitmem pattern learn DOMAIN/NAME APPROACH` keeps what you find out")
+        hint(f"{told}: `gitmem pattern learn DOMAIN/NAME APPROACH` keeps what you find out")
 
 
 @pattern.verb("show")
@@ -236,7 +239,7 @@ def list_patterns(place: Place, as_json: bool, domain: str | None) -> None:
         return
     write_table([(one.key, *_record(one), one.approach) for one in found], ["cyan", None, "yellow"])
     if not found:
-        hint("there are none: `gitmem pattern learn DOMAIN/NAME APPROACH` keeps one")
+        _hint_domains(_reading(place), domain, "there is no pattern")
 
 
 def _record(found: Pattern) -> tuple[str, str]:

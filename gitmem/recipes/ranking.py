@@ -42,9 +42,9 @@ _WORD = re.compile(rf"[{_CJK}]|[^\W_{_CJK}]+")
 _ENDINGS = ("ings", "ing", "edly", "ed", "es", "s", "e")
 _SHORTEST_STEM = 3
 _STOP = frozenset(_WORD.findall(
-    "a an and any are as at be but by can do does for from has have how if in into is it its not of on or should so "
-    "than that the their them then there these they this to use used using via was we what when where which who why "
-    "will with you your"
+    "a an and any are as at be but by can do does each every for from has have how if in into is it its not of on or "
+    "should so than that the their them then there these they this to use used using via was we what when where which "
+    "who why will with you your"
 ))  # fmt: skip
 
 

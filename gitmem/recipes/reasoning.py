@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FOLDER", "Learned", "Pattern", "Patterns", "Recalled", "Similar", "key_of"]
 
-LIKE = 0.6
+LIKE = 0.5
 """From this likeness on a pattern is pointed out when another is learned."""
 
 _ASKED = 50  # so many candidates are looked at for their outcomes, age and words

@@ -91,8 +91,8 @@ class Pattern:
 
     @property
     def words(self) -> frozenset[str]:
-        """What it says, as words: its name and its approach."""
-        return ranking.words(*self.name, self.approach)
+        """What it says to do, as words."""
+        return ranking.words(self.approach)
 
     @property
     def members(self) -> dict[str, Any]:

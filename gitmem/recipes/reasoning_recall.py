@@ -6,13 +6,13 @@ Law: a pattern that a session recalled stays noted as it was first recalled, unt
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from gitmem.entries import format_time
-from gitmem.recipes.ranking import Candidate, Choice, relevance
+from gitmem.recipes.ranking import Candidate, Choice, relevance, words
 from gitmem.recipes.reasoning_members import Pattern
 
 if TYPE_CHECKING:
@@ -49,14 +49,13 @@ class Recalled:
 def candidate(pattern: Pattern, score: float, question: frozenset[str], now: datetime) -> Candidate:
     """A pattern, whose text answers a question (its words) with this score, as `ranking` sees it."""
     went, said = pattern.outcomes, pattern.words
-    answers = relevance(score, question, said)
+    answers = relevance(score, question, said | words(*pattern.name))
     return Candidate(pattern.key, answers, went.successes, went.failures, _age(pattern, now), said)
 
 
-def reasons(pattern: Pattern, words: Iterable[str], choice: Choice, now: datetime) -> tuple[str, ...]:
+def reasons(pattern: Pattern, spoken: Sequence[str], choice: Choice, now: datetime) -> tuple[str, ...]:
     """Why this one, in sentences without a full stop."""
-    spoken = ", ".join(words)
-    told = [f"speaks of {spoken}"] if spoken else []
+    told = [f"speaks of {', '.join(spoken)}"] if spoken else []
     told += [pattern.outcomes.told(), f"last learned or tried {_ago(pattern, now)}"]
     if choice.instead_of is not None:
         told.append(f"preferred to {choice.instead_of}, which says nearly the same as {choice.repeats}")
