@@ -50,7 +50,7 @@ def session() -> None:
 
     While a session is active, all that is written on this machine belongs to it; --session ID or GITMEM_SESSION name
     another one. An ID is a session's name, the beginning of it, words out of it (its topic), or `last`; where it may be
-    left out, the session that is named so, or active, is meant. `gitmem undo ID` takes a session back.
+    left out, the session that is named so, or active, is meant. `gitmem undo`, by the whole name, takes one back.
     """
 
 
@@ -98,7 +98,7 @@ def end(place: Place, as_json: bool, name: str | None, status: str | None, clean
     if gone:
         note(f"{counted(len(gone), 'key')} of its own deleted; the history keeps them")
     for key in made.summary.recalled.without_outcome:
-        hint(f"did it help? `gitmem pattern outcome {typed(key)} success`, or failure")
+        hint(f"did it help? `gitmem pattern outcome {typed(key)} success --session {typed(found)}`, or failure")
 
 
 @session.verb("resume")
