@@ -97,7 +97,7 @@ class Sessions:
         return replace(made, phase=after.state)
 
     def resume(self, session: str) -> SessionStatus:
-        """Go on with a session: one that ended, or counts as abandoned, is running again. ConflictError if undone."""
+        """Go on with a session: one that ended, or counts as abandoned, is running again."""
         before = self.one(session)
         if before.state != RUNNING:
             phase = None if before.is_open or self._run_phase(session) is not None else RUNNING

@@ -268,10 +268,10 @@ def _open(memory: Memory, status: SessionStatus, changes: Sequence[Effect], did:
             yield Open("agent", one.namespace, one.key, state)
     for one, entry in _mine(memory, status, _matching(changes, f"{CLAIMS}**")):
         yield Open("claim", one.namespace, one.key, held_by(entry))
-    for key in did.recalled.without_outcome:
+    for key in did.recalled.without_outcome if status.undone_by is None else ():
         yield Open("pattern", REASONING_BANK, key, "it was recalled, and nobody has told whether it helped")
     for note in did.journal:
-        if note.kind in _ASKING:
+        if note.kind in _ASKING and memory.entry(note.key, None, namespace=JOURNAL) is not None:
             yield Open(note.kind, JOURNAL, note.key, note.title)
 
 
