@@ -49,7 +49,9 @@ def undo(
     ctx: click.Context, place: Place, as_json: bool, run: str, keys: str | None, dry_run: bool, on_conflict: str,
     message: str | None,
 ) -> None:  # fmt: skip
-    """Take back what one run changed, and nothing else, as one new commit.
+    """Take back what one run changed, and nothing else.
+
+    It is one new commit, and can be undone as well.
 
     A run is a SESSION (all its commits), a REV (one commit), or A..B (what B's history has and A's has not). What
     others wrote in between and later stays, also inside the same value. All namespaces, unless one is named.
