@@ -15,12 +15,9 @@ from gitmem import Memory
 from gitmem.cli import front
 from tests.foreign import commit_files, run_git
 
+pytestmark = pytest.mark.usefixtures("empty_folder")
+
 BARE = ".gitmem/.git"
-
-
-@pytest.fixture(autouse=True)
-def _in_an_empty_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.chdir(tmp_path)
 
 
 def gitmem(*argv: str, code: int = 0, **options: Any) -> Result:

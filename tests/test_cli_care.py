@@ -9,21 +9,13 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
 
 from gitmem import Memory
-from gitmem.cli import front
+from tests.commands import gitmem
+
+pytestmark = pytest.mark.usefixtures("empty_folder")
 
 DATA = Path(__file__).parents[1] / "fixtures" / "imports"
-
-
-@pytest.fixture(autouse=True)
-def _in_an_empty_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.chdir(tmp_path)
-
-
-def gitmem(*argv: str, **options: Any) -> Result:
-    return CliRunner().invoke(front, argv, catch_exceptions=False, **options)
 
 
 # --- gc and doctor

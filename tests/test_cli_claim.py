@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
-from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
 
 from gitmem import Memory
-from gitmem.cli import front
+from tests.commands import gitmem
+
+pytestmark = pytest.mark.usefixtures("empty_folder")
 
 WRITES = [
     ("store", "result", "2"),
@@ -23,13 +22,8 @@ WRITES = [
 
 
 @pytest.fixture(autouse=True)
-def _as_ann_in_an_empty_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.chdir(tmp_path)
+def _as_ann(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GITMEM_AGENT", "ann")
-
-
-def gitmem(*argv: str, **options: Any) -> Result:
-    return CliRunner().invoke(front, argv, catch_exceptions=False, **options)
 
 
 def taken(*argv: str) -> str:

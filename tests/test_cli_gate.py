@@ -12,20 +12,19 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import click
 import pytest
-from click.testing import CliRunner, Result
 
 from gitmem import Memory
-from gitmem.cli import front
 from gitmem.cli.gate import gate
 from gitmem.cli.review import APPROVE, Answer, review_one
 from gitmem.recipes.gate_review import Review
+from tests.commands import gitmem
 from tests.foreign import commit_files
-from tests.house.blueprint import TOP
+
+pytestmark = pytest.mark.usefixtures("empty_folder")
 
 KEY = "checkpoint/gates/planning"
 PLAN = "checkpoint/phase1/plan"
@@ -33,20 +32,10 @@ ASKED = "[a]pprove, [r]eject or [l]ater: "
 PATIENCE = 60  # seconds; a process that says nothing for so long hangs
 
 
-@pytest.fixture(autouse=True)
-def _in_an_empty_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("PYTHONPATH", str(TOP))
-
-
 @pytest.fixture
 def memory() -> Iterator[Memory]:
     with Memory.open(".", agent="planner", namespace="coordination", durability="fast") as memory:
         yield memory
-
-
-def gitmem(*argv: str, **options: Any) -> Result:
-    return CliRunner().invoke(front, argv, catch_exceptions=False, **options)
 
 
 # --- the commands

@@ -16,6 +16,8 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.usefixtures("empty_folder")
+
 TOP = Path(__file__).resolve().parents[1]
 GITMEM = [sys.executable, "-m", "gitmem"]
 LIGHT = {
@@ -24,12 +26,6 @@ LIGHT = {
     "gitmem.loose", "gitmem.members", "gitmem.objects", "gitmem.packs", "gitmem.place", "gitmem.policy",
     "gitmem.reader", "gitmem.refs", "gitmem.repository", "gitmem.trees", "gitmem.vault",
 }  # fmt: skip
-
-
-@pytest.fixture(autouse=True)
-def _in_an_empty_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("PYTHONPATH", str(TOP))
 
 
 def gitmem(*argv: str, **options: Any) -> subprocess.CompletedProcess[bytes]:

@@ -9,17 +9,16 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any
 
 import click
 import pytest
-from click.testing import CliRunner, Result
 
 from gitmem import Memory
 from gitmem.cli import FAMILIES, front, output
 from gitmem.recipes import FanOut
-from tests.house.blueprint import TOP
+from tests.commands import gitmem
+
+pytestmark = pytest.mark.usefixtures("empty_folder")
 
 STEP = "handoff/step1/research-complete"
 WORKERS = tuple(f"fanout/workers/{name}-service-complete" for name in ("user", "product", "order"))
@@ -27,12 +26,6 @@ STATE = "shared/project-state"
 FRESH = '{"api_endpoints": [], "test_coverage": 0, "security_issues": [], "performance_metrics": {}}'
 
 Start = Callable[..., subprocess.Popen[str]]
-
-
-@pytest.fixture(autouse=True)
-def _in_an_empty_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("PYTHONPATH", str(TOP))
 
 
 @pytest.fixture
@@ -55,10 +48,6 @@ def start() -> Iterator[Start]:
     for process in processes:
         with process:
             process.kill()
-
-
-def gitmem(*argv: str, **options: Any) -> Result:
-    return CliRunner().invoke(front, argv, catch_exceptions=False, **options)
 
 
 def test_who_waits_in_another_process_goes_on_when_it_is_there(memory: Memory, start: Start) -> None:

@@ -10,24 +10,17 @@ from typing import Any
 
 import click
 import pytest
-from click.testing import CliRunner, Result
 
 from gitmem import Memory
-from gitmem.cli import front, output
+from gitmem.cli import output
 from gitmem.cli.command import Family
 from gitmem.cli.rules import contract, rules
+from tests.commands import gitmem
 from tests.house.blueprint import TOP
 
+pytestmark = pytest.mark.usefixtures("empty_folder")
+
 SCHEMA = '{"type": "object"}'
-
-
-@pytest.fixture(autouse=True)
-def _in_an_empty_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.chdir(tmp_path)
-
-
-def gitmem(*argv: str, **options: Any) -> Result:
-    return CliRunner().invoke(front, argv, catch_exceptions=False, **options)
 
 
 # --- families

@@ -14,34 +14,25 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
 
 from gitmem import Memory
-from gitmem.cli import front
 from gitmem.cli.progress import Board, Lines, drawing, seconds_text
 from gitmem.recipes import Gate
 from gitmem.workflow.outcome import Progress
 from gitmem.workflow.plan import parse_plan, stages
+from tests.commands import gitmem
 from tests.house.blueprint import TOP
 from tests.terminal import PATIENCE, Terminal
 
+pytestmark = pytest.mark.usefixtures("empty_folder")
+
 ASKED = "planning: [a]pprove, [r]eject or [l]ater: "
-
-
-@pytest.fixture(autouse=True)
-def _in_an_empty_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("PYTHONPATH", str(TOP))
 
 
 @pytest.fixture
 def memory() -> Iterator[Memory]:
     with Memory.open(".", agent="eve", namespace="coordination", durability="fast") as memory:
         yield memory
-
-
-def gitmem(*argv: str, **options: Any) -> Result:
-    return CliRunner().invoke(front, argv, catch_exceptions=False, **options)
 
 
 def plan(*tasks: str, rest: str = "", name: str = "small") -> str:

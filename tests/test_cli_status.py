@@ -11,26 +11,20 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
 
 from gitmem import Memory
-from gitmem.cli import front, output, status
+from gitmem.cli import output, status
 from gitmem.recipes import Claims, Gate
+from tests.commands import gitmem
 from tests.conftest import Clock
 from tests.house.blueprint import TOP
 
 
 @pytest.fixture
-def memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Memory:
-    monkeypatch.chdir(tmp_path)
-    return Memory.open(tmp_path, durability="fast", agent="ann", namespace="coordination")
-
-
-def gitmem(*argv: str, **options: Any) -> Result:
-    return CliRunner().invoke(front, argv, catch_exceptions=False, **options)
+def memory(empty_folder: Path) -> Memory:
+    return Memory.open(empty_folder, durability="fast", agent="ann", namespace="coordination")
 
 
 def swarm_of(memory: Memory) -> None:
@@ -82,11 +76,10 @@ def test_an_empty_swarm_says_where_it_looked(memory: Memory) -> None:
     assert done.stderr == "hint: no agent has stored swarm/AGENT/status in team\n"
 
 
-def test_where_there_is_no_memory_none_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_there_is_no_memory_none_is_made(empty_folder: Path) -> None:
     """Looking creates nothing."""
-    monkeypatch.chdir(tmp_path)
     assert gitmem("status").exit_code == 1
-    assert list(tmp_path.iterdir()) == []
+    assert list(empty_folder.iterdir()) == []
 
 
 def test_on_a_terminal_it_has_titles_and_no_raw_text(
