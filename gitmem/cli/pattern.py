@@ -113,8 +113,8 @@ def _snippets(given: Iterable[str]) -> dict[str, str]:
         if not name or not mark:
             raise Misused(f"--snippet {typed(one)} names nothing", hint="it takes NAME=TEXT or NAME=@FILE")
         if text.startswith("@"):
-            with click.open_file(text[1:], encoding="utf-8") as file:
-                text = file.read()
+            file = click.File("rb").convert(text[1:], None, None)
+            text = str(values.read(None, file, as_text=True))
         found[name] = text
     return found
 
