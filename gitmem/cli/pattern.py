@@ -112,11 +112,17 @@ def _snippets(given: Iterable[str]) -> dict[str, str]:
         name, mark, text = one.partition("=")
         if not name or not mark:
             raise Misused(f"--snippet {typed(one)} names nothing", hint="it takes NAME=TEXT or NAME=@FILE")
-        if text.startswith("@"):
-            file = click.File("rb").convert(text[1:], None, None)
-            text = str(values.read(None, file, as_text=True))
-        found[name] = text
+        found[name] = _file_text(text[1:]) if text.startswith("@") else text
     return found
+
+
+def _file_text(path: str) -> str:
+    try:
+        with click.open_file(path, "rb") as file:
+            return str(values.read(None, file, as_text=True))
+    except OSError as error:
+        reason = f"--snippet cannot read {typed(path)}: {error.strerror}"
+        raise Misused(reason, hint="NAME=@FILE reads a file, NAME=TEXT takes the text") from None
 
 
 def _tell_learned(made: Learned) -> None:
