@@ -15,8 +15,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from gitmem import errors
-from gitmem.cli import FAMILIES, failures, front, output
-from tests.commands import gitmem
+from gitmem.cli import FAMILIES, failures, front
+from tests.commands import gitmem, looked_on
 
 pytestmark = pytest.mark.usefixtures("empty_folder")
 
@@ -162,9 +162,7 @@ def test_a_warning_of_the_floors_below_is_one_line(monkeypatch: pytest.MonkeyPat
 @pytest.fixture
 def terminal(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     """As if a person looked on, with colours."""
-    monkeypatch.setattr(output, "on_terminal", lambda: True)
-    monkeypatch.setattr("gitmem.cli.reads.on_terminal", lambda: True)
-    monkeypatch.setattr("gitmem.cli.past.on_terminal", lambda: True)
+    looked_on(monkeypatch)
     monkeypatch.delenv("NO_COLOR")
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", "80")
@@ -205,7 +203,7 @@ def test_colours_are_for_terminals_alone(terminal: pytest.MonkeyPatch) -> None:
     terminal.setenv("TERM", "dumb")
     assert "\x1b" not in gitmem("log", color=True).stdout
     terminal.setenv("TERM", "xterm")
-    terminal.setattr(output, "on_terminal", lambda: False)
+    looked_on(terminal, False)
     assert "\x1b" not in gitmem("log", color=True).stdout
 
 
@@ -220,7 +218,7 @@ def test_a_terminal_gets_columns_cut_at_its_edge(terminal: pytest.MonkeyPatch) -
     assert len(second) == 80
     assert second.endswith("…")
     assert gitmem("namespaces").stdout == "default  2\n"
-    terminal.setattr(output, "on_terminal", lambda: False)
+    looked_on(terminal, False)
     assert gitmem("search", "s*").stdout == 'short\t"' + "x" * 200 + '"\n'
 
 

@@ -14,9 +14,9 @@ import click
 import pytest
 
 from gitmem import Memory
-from gitmem.cli import FAMILIES, front, output
+from gitmem.cli import FAMILIES, front
 from gitmem.recipes import FanOut
-from tests.commands import gitmem
+from tests.commands import gitmem, looked_on
 
 pytestmark = pytest.mark.usefixtures("empty_folder")
 
@@ -190,7 +190,7 @@ def test_nobody_s_text_leaves_its_line(monkeypatch: pytest.MonkeyPatch) -> None:
     gitmem("fanout", "fail", "b", hostile, "--agent", key)
     gitmem("shared", "open", "doc\u202e", json.dumps({hostile: 1}), "--agent", key)
     gitmem("shared", "contribute", "doc\u202e", "--agent", key)
-    monkeypatch.setattr(output, "on_terminal", lambda: True)
+    looked_on(monkeypatch)
     monkeypatch.setenv("COLUMNS", "200")
     for argv in (
         ("handoff", "receive", key), ("handoff", "receive", key, "--requires", key, "--timeout", "0"),

@@ -12,10 +12,9 @@ import click
 import pytest
 
 from gitmem import Memory
-from gitmem.cli import output
 from gitmem.cli.command import Family
 from gitmem.cli.rules import contract, rules
-from tests.commands import gitmem
+from tests.commands import gitmem, looked_on
 from tests.house.blueprint import TOP
 
 pytestmark = pytest.mark.usefixtures("empty_folder")
@@ -110,7 +109,7 @@ def test_nobody_s_text_leaves_its_line(monkeypatch: pytest.MonkeyPatch) -> None:
     gitmem("store", hostile.replace("\x1b", ""), '{"x": "\\u202e\\u001b"}')
     gitmem("rules", "add", hostile, "latest")
     gitmem("contract", "add", "**", json.dumps({"properties": {"x": {"const": hostile}}}))
-    monkeypatch.setattr(output, "on_terminal", lambda: True)
+    looked_on(monkeypatch)
     monkeypatch.setenv("COLUMNS", "200")
     tried = ("rules", "test", "k", "--ours", '{"\u202e": 1}', "--theirs", '{"\u202e": 2}')
     check = ("contract", "check")

@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 
 from gitmem import Memory
-from gitmem.cli import output, status
+from gitmem.cli import status
 from gitmem.recipes import Claims, Gate
-from tests.commands import gitmem
+from tests.commands import gitmem, looked_on
 from tests.conftest import Clock
 from tests.house.blueprint import TOP
 
@@ -89,8 +89,7 @@ def test_on_a_terminal_it_has_titles_and_no_raw_text(
     old = Memory.open(memory.path, agent="old", clock=clock, namespace="coordination")
     old.store("swarm/old/status", "\x1b[2Jgone\u202e")
     Claims(memory).take("auth", ttl=3000)
-    for module in (output, status):
-        monkeypatch.setattr(module, "on_terminal", lambda: True)
+    looked_on(monkeypatch)
     monkeypatch.setenv("COLUMNS", "60")
     lines = gitmem("status").stdout.splitlines()
     assert lines[:2] == ["agents", f"  old  \\u001b[2Jgone\\u202e  {lines[1].split()[-3]} d  -"]
