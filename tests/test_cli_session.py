@@ -12,6 +12,7 @@ from click.testing import CliRunner, Result
 
 from gitmem import Memory
 from gitmem.cli import front
+from gitmem.exchange import export
 from gitmem.recipes import Gate, Sessions
 from gitmem.workflow.workplace import Workplace
 from tests.terminal import Terminal
@@ -364,6 +365,10 @@ def test_two_runs_that_did_the_same_do_not_differ() -> None:
         done("store", "k", "3")
         done("session", "end")
     assert gitmem("session", "compare", "one", "two", "--exit-code").exit_code == 0
+    done("store", "k", "1")
+    done("store", "k", "3", "--session", "plain")
+    found = as_json("session", "compare", "plain", "two")
+    assert [one["key"] for one in [*found["only_a"], *found["only_b"]]] == [f"session/{found['b']}/phase"]
 
 
 def test_compare_takes_revisions_and_ranges_too() -> None:
@@ -411,6 +416,16 @@ def test_an_exported_session_is_the_same_elsewhere(tmp_path: Path) -> None:
     }
     assert json.loads(done("retrieve", "k", "--json", *there)) == 1
     assert " 0 stored," in "\n" + done("import", path, *there).replace("\n", " ")
+
+
+def test_an_export_may_leave_the_history_out() -> None:
+    """Then it is what the session wrote and nobody has changed since."""
+    for key, session in (("a", "one"), ("a", "two"), ("b", "one"), ("b", "one")):
+        done("store", key, f'"{session}"', "--session", session, "--ttl", "100")
+    with Memory.open(create=False) as memory:
+        assert [(line["key"], line["value"]) for line in export(memory, session="one")] == [("b", "one")]
+        assert [line["key"] for line in export(memory, session="two", history=True)] == ["a"]
+        assert list(export(memory, session="one", glob="a")) == []
 
 
 def test_what_is_not_there_is_not_exported(tmp_path: Path) -> None:

@@ -213,8 +213,10 @@ def test_a_session_goes_on(memory: Memory, sessions: Sessions, clock: Clock) -> 
     assert (metadata["end"], metadata["status"], metadata["resumed"]) == (None, "running", "2026-02-02T12:01:00Z")
     assert own(memory, made.id, "phase") == "running"
     head = memory.snapshot
+    clock.advance(1)
     assert sessions.resume(made.id).state == "running"
     assert memory.snapshot == head
+    clock.advance(-1)
     memory.bind(session=made.id).store("k", 1)
     assert sessions.end(made.id).summary.keys["created"] == 1
     assert sessions.one(made.id).duration == 60
@@ -294,7 +296,8 @@ def test_a_run_says_itself_how_it_ended(
     clock.advance(10)
     found = sessions.one("session-r")
     assert (found.state, found.topic, found.duration) == (state, "docs", 10)
-    assert sessions.end("session-r").status.state == usual
+    ended = sessions.end("session-r").status
+    assert (ended.state, ended.duration) == (usual, 10 if found.end else 20)
 
 
 @pytest.mark.parametrize("said", [None, "text", [], {"status": 3, "start": "never", "topic": {}}, {"end": "soon"}])
@@ -350,7 +353,7 @@ def test_who_decided_at_a_gate_is_told(memory: Memory, sessions: Sessions, clock
     """Also if it was somebody outside of the session, and the gate is complete since; as of the session's end."""
     made = sessions.start("x")
     coder, boss = memory.bind(session=made.id, agent="coder"), memory.bind(agent="boss")
-    for name in ("approved", "complete", "waiting", "refused"):
+    for name in ("approved", "complete", "last", "waiting", "refused"):
         Gate(coder, name).request()
     clock.advance(5)
     Gate(boss, "approved").approve()
@@ -360,14 +363,19 @@ def test_who_decided_at_a_gate_is_told(memory: Memory, sessions: Sessions, clock
     Gate(coder, "complete").complete()
     coder.store("checkpoint/phase1/plan", {"state": "a plan is no gate"})
     Gate(boss, "not of this session").approve()
-    sessions.end(made.id)
+    Gate(boss, "last").reject("in the last moment")
+    at_its_end = sessions.end(made.id)
     Gate(boss, "waiting").approve()
     report = sessions.report(made.id)
+    assert at_its_end.summary.gates == report.summary.gates
     assert [(one.gate, one.state, one.by, one.time[-3:]) for one in report.summary.gates] == [
         ("approved", "approved", "boss", "05Z"), ("complete", "complete", "boss", "05Z"),
-        ("refused", "rejected", "boss", "05Z"), ("waiting", "pending", "coder", "00Z"),
+        ("last", "rejected", "boss", "10Z"), ("refused", "rejected", "boss", "05Z"),
+        ("waiting", "pending", "coder", "00Z"),
     ]  # fmt: skip
-    assert [(one.kind, one.key) for one in report.open] == [("gate", "checkpoint/gates/refused")]
+    assert [(one.kind, one.key) for one in report.open] == [
+        ("gate", "checkpoint/gates/last"), ("gate", "checkpoint/gates/refused"),
+    ]  # fmt: skip
 
 
 def test_a_run_s_gates_are_told_wherever_they_lie(memory: Memory, sessions: Sessions) -> None:
@@ -402,6 +410,20 @@ def test_the_journal_and_the_patterns_of_a_session_are_told(memory: Memory, sess
     assert [(one.kind, one.says if one.kind == "question" else one.key) for one in report.open] == [
         ("pattern", silent), ("question", "why?"),
     ]  # fmt: skip
+
+
+def test_nothing_of_a_session_that_was_taken_back_is_open(memory: Memory, sessions: Sessions) -> None:
+    """Its questions are gone, and whether its patterns helped nobody can say. What it did is told all the same."""
+    made = sessions.start("x")
+    mine = memory.bind(session=made.id)
+    Journal(mine).add("why?", kind="question")
+    mine.store(f"session/{made.id}/recalled", {"pattern/a/b": {"outcome": None}})
+    sessions.end(made.id)
+    assert [one.kind for one in sessions.report(made.id).open] == ["pattern", "question"]
+    memory.undo(made.id)
+    report = sessions.report(made.id)
+    assert (report.open, len(report.summary.journal)) == ((), 1)
+    assert report.status.undone_by == memory.snapshot
 
 
 def test_what_agents_left_is_open_until_somebody_else_takes_it(memory: Memory, sessions: Sessions) -> None:
