@@ -94,8 +94,10 @@ def _best_of_all(db: sqlite3.Connection, search: Search, question: str, most: in
     rows = db.execute(sql, {"question": question, "most": most + 1}).fetchall()
     if len(rows) > most > 0 and rows[-1][1] == rows[-2][1]:
         return None
-    named = [(*db.execute(_NAMED, (document,)).fetchone(), score) for document, score in rows[:most]]
-    return sorted(named, key=lambda row: (-row[2], *row[:2]))
+    named = [(db.execute(_NAMED, (document,)).fetchone(), score) for document, score in rows[:most]]
+    if any(key is None for key, _ in named):
+        raise sqlite3.DatabaseError("there are words without a document")
+    return sorted(((*key, score) for key, score in named), key=lambda row: (-row[2], *row[:2]))
 
 
 def unreadable(db: sqlite3.Connection, bounds: Bounds) -> list[KeyId]:
@@ -179,7 +181,10 @@ class _Writer:
 
     def _remove(self, namespace: str, key: str) -> None:
         sql = "select id, blob, readable from documents where namespace = ? and key = ?"
-        document, blob, readable = self._db.execute(sql, (namespace, key)).fetchone()
+        known = self._db.execute(sql, (namespace, key)).fetchone()
+        if known is None:
+            raise _Lost
+        document, blob, readable = known
         self._db.execute("delete from documents where id = ?", (document,))
         if not readable:
             return
