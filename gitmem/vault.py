@@ -60,6 +60,7 @@ class Vault:
         self.objects = repository.objects
         self.clock = clock
         self.committer = committer
+        self.closing: list[Callable[[], None]] = []
         self._snapshots: dict[Oid, Snapshot] = {}
         self._heads: dict[str, Oid] = {}
         self._recent: dict[str, Snapshot] = {}

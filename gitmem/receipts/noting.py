@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import lru_cache
 from json.encoder import encode_basestring_ascii as quoted
+from time import monotonic
 from typing import TYPE_CHECKING, TypeAlias
 from weakref import WeakKeyDictionary
 
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 FILE = "reads.jsonl"
 
 _MOST_KEYS = 500  # of a line
+_LOOK = 1.0  # seconds after which it is looked whether somebody has deleted the file
 _MOST_KEPT, _MOST_PASTS = 100_000, 100
 _APPEND = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_CLOEXEC", 0)
 
@@ -48,12 +51,19 @@ class Recorder:
         self._branch = branch
         self._past = past
         self._kept = record.kept_for(names, snapshot if past else None)
+        self._middle = f'{names},"snapshot":"{snapshot.hex()}",'
 
     def told(self, namespace: str, key: str, blob: Oid) -> None:
         """Note one key that was read."""
         last = self._kept.get((namespace, key))
-        if last is None or last[0] != self._snapshot:
-            self.told_all([(namespace, key, blob, None)])
+        if last is None or last[1] != blob:
+            again = None
+        elif last[0] == self._snapshot:
+            return
+        else:
+            again = last[0]
+        if self._record.append(self._line(namespace, quoted(key), again)):
+            self._kept[namespace, key] = (self._snapshot, blob, None)
 
     def told_all(self, read: Iterable[Told]) -> None:
         """Note keys that were read together."""
@@ -80,14 +90,16 @@ class Recorder:
         return Recorder(self._record, self._names, snapshot, branch=self._branch, past=True)
 
     def _lines(self, fresh: dict[tuple[str, Oid | None], list[str]]) -> Iterable[str]:
-        start = f'{{"time":"{self._record.now()}",{self._names},"snapshot":"{self._snapshot.hex()}",'
-        if self._past:
-            start += self._record.head(self._branch)
         for (namespace, again), keys in fresh.items():
-            where = f'"namespace":{quoted(namespace)},"keys":['
-            before = "" if again is None else f'"again":"{again.hex()}",'
             for first in range(0, len(keys), _MOST_KEYS):
-                yield f"{start}{before}{where}{','.join(map(quoted, keys[first : first + _MOST_KEYS]))}]}}\n"
+                yield self._line(namespace, ",".join(map(quoted, keys[first : first + _MOST_KEYS])), again)
+
+    def _line(self, namespace: str, keys: str, again: Oid | None) -> str:
+        more = "" if again is None else f'"again":"{again.hex()}",'
+        if self._past:
+            more += self._record.head(self._branch)
+        time = int(self._record.clock().timestamp() * 1_000_000)
+        return f'{{"time":{time},{self._middle}{more}"namespace":{quoted(namespace)},"keys":[{keys}]}}\n'
 
 
 def recorder(vault: Vault, snapshot: Snapshot, stamp: Stamp, branch: str) -> Recorder | None:
@@ -95,22 +107,30 @@ def recorder(vault: Vault, snapshot: Snapshot, stamp: Stamp, branch: str) -> Rec
     if stamp.session is None or not vault.policy(snapshot.root).audit_reads:
         return None
     record = _records.get(vault) or _records.setdefault(vault, _Record(vault))
-    names = f'"agent":{quoted(stamp.agent)},"session":{quoted(stamp.session)}'
-    return Recorder(record, names, snapshot.oid, branch=branch)
+    return Recorder(record, _names(stamp.agent, stamp.session), snapshot.oid, branch=branch)
+
+
+@lru_cache(100)
+def _names(agent: str, session: str) -> str:
+    return f'"agent":{quoted(agent)},"session":{quoted(session)}'
 
 
 class _Record:
     """This machine's file, as one process writes it."""
 
     def __init__(self, vault: Vault) -> None:
+        self.clock = vault.clock
         self._repository = vault.repository
-        self._clock = vault.clock
         self._path = f"{vault.repository.local}/{FILE}"
         self._kept: dict[tuple[str, Oid | None], _Kept] = {}
+        self._file: _File | None = None
+        self._look = 0.0
         self._warned = False
+        vault.closing.append(self.close)
 
-    def now(self) -> str:
-        return self._clock().isoformat()
+    def close(self) -> None:
+        """Let go of the file; the next read opens it again."""
+        self._file = None
 
     def head(self, branch: str) -> str:
         """The branch's head as a member of a line; nothing if it has none any more."""
@@ -131,24 +151,29 @@ class _Record:
     def append(self, lines: str) -> bool:
         """Whether they are in the file."""
         try:
-            descriptor = self._open()
-            try:
-                _write(descriptor, lines.encode())
-            finally:
-                os.close(descriptor)
+            file = self._file
+            if file is None or monotonic() > self._look:
+                file = self._opened(file)
+            file.write(lines.encode())
         except OSError as error:
             self._warn(error)
             return False
         return True
 
-    def _open(self) -> int:
-        try:
-            return os.open(self._path, _APPEND, 0o600)
-        except FileNotFoundError:
-            self._repository.local.mkdir(parents=True, exist_ok=True, mode=0o700)
-            return os.open(self._path, _APPEND, 0o600)
+    def _opened(self, file: _File | None) -> _File:
+        """The file; another one where somebody has deleted that which is open."""
+        self._look = monotonic() + _LOOK
+        if file is None or not file.is_there():
+            try:
+                file = _File(self._path)
+            except FileNotFoundError:
+                self._repository.local.mkdir(parents=True, exist_ok=True, mode=0o700)
+                file = _File(self._path)
+            self._file = file
+        return file
 
     def _warn(self, error: OSError) -> None:
+        self._file = None
         if not self._warned:
             self._warned = True
             reason = error.strerror or str(error)
@@ -158,7 +183,23 @@ class _Record:
 _records: WeakKeyDictionary[Vault, _Record] = WeakKeyDictionary()
 
 
-def _write(descriptor: int, body: bytes) -> None:
-    """One call, but where the disk takes less of it."""
-    while body:
-        body = body[os.write(descriptor, body) :]
+class _File:
+    """A file that is open for appending. Closed when nobody holds it any more: no thread writes to another's number."""
+
+    __slots__ = ("_descriptor",)
+
+    def __init__(self, path: str) -> None:
+        self._descriptor = os.open(path, _APPEND, 0o600)
+
+    def write(self, body: bytes) -> None:
+        """One call, but where the disk takes less of it."""
+        while body:
+            body = body[os.write(self._descriptor, body) :]
+
+    def is_there(self) -> bool:
+        return os.fstat(self._descriptor).st_nlink > 0
+
+    def __del__(self, close: Callable[[int], None] = os.close) -> None:
+        descriptor = getattr(self, "_descriptor", None)
+        if descriptor is not None:
+            close(descriptor)

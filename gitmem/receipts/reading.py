@@ -11,7 +11,7 @@ import json
 import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from json.encoder import encode_basestring_ascii as quoted
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from gitmem.vault import Vault
 
 _START = b'{"time":'
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MOST_KNOWN = 10_000
 
 
@@ -158,12 +159,11 @@ def _parsed(raw: bytes) -> Line | None:
     """A line; where one that was cut off stands before it, the whole one: its beginning can stand in no text."""
     try:
         found = json.loads(raw[max(0, raw.rfind(_START)) :])
-        time = datetime.fromisoformat(found["time"])
+        time = _EPOCH + timedelta(microseconds=found["time"])
         head = found.get("head", found["snapshot"])
         again = found.get("again")
         line = Line(
-            time.astimezone(UTC), found["agent"], found["session"], found["snapshot"], head, again,
-            found["namespace"], found["keys"],
+            time, found["agent"], found["session"], found["snapshot"], head, again, found["namespace"], found["keys"]
         )  # fmt: skip
         for oid in (line.snapshot, head, *([] if again is None else [again])):
             if len(bytes.fromhex(oid)) != 20:

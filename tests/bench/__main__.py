@@ -22,7 +22,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from tests.bench import crowds, merges, reads, runs, waiting, writes
+from tests.bench import crowds, merges, reads, receipts, runs, waiting, writes
 from tests.bench.ground import Ground
 from tests.bench.measure import Figure
 from tests.bench.results import keep, table
@@ -34,6 +34,7 @@ ROWS: dict[str, Callable[[Ground], Iterator[Figure]]] = {
     "store-flat": writes.store_flat,
     "transaction": writes.transaction,
     "retrieve": reads.retrieve,
+    "retrieve-audited": receipts.audited,
     "cold": reads.cold,
     "search": reads.search,
     "history": reads.history,

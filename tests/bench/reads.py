@@ -53,14 +53,14 @@ def cold(ground: Ground) -> Iterator[Figure]:
     key, value = key_of(57), value_of(57)
     arguments = ["--store", str(path), "retrieve", key, "-n", NAMESPACE]
     ways = {"cold-module": [sys.executable, "-m", "gitmem", *arguments]}
-    script = _script()
-    if script is not None:
-        ways["cold-script"] = [*script, *arguments]
+    installed = _installed()
+    if installed is not None:
+        ways["cold-script"] = [*installed, *arguments]
     click = [sys.executable, "-c", "import click"]
     for name, command in ways.items():
         answer = subprocess.run(command, stdout=subprocess.PIPE, env=_environment(), check=True).stdout
         assert str(value["note"]).encode() in answer, answer
-        pair = race(lambda command=command: _run(command), lambda: _run(click), rounds=5, turns=ground.size(10, 4))
+        pair = race(lambda command=command: run_program(command), lambda: run_program(click), rounds=5, turns=ground.size(10, 4))
         work = f"retrieve, cold process, {'`python -m gitmem`' if name == 'cold-module' else 'the script'}"
         yield compare(name, work, pair, peer='python -c "import click"', limit=1.7)
 
@@ -137,10 +137,15 @@ def _below(peer: Sqlite) -> object:
     return lambda prefix: peer.search_keys(NAMESPACE, prefix + "*")
 
 
-def _script() -> list[str] | None:
+def script() -> list[str]:
+    """How `gitmem` is started here."""
+    return _installed() or [sys.executable, "-m", "gitmem"]
+
+
+def _installed() -> list[str] | None:
     """The installed script of this very interpreter, if there is one."""
-    script = Path(sys.executable).parent / "gitmem"
-    found = script if script.exists() else shutil.which("gitmem")
+    beside = Path(sys.executable).parent / "gitmem"
+    found = beside if beside.exists() else shutil.which("gitmem")
     return None if found is None else [str(found)]
 
 
@@ -148,5 +153,6 @@ def _environment() -> dict[str, str]:
     return {name: text for name, text in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 
 
-def _run(command: list[str]) -> None:
+def run_program(command: list[str]) -> None:
+    """Run a program to its end, for its time alone."""
     subprocess.run(command, stdout=subprocess.DEVNULL, env=_environment(), check=True)
