@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
-import pty
 import re
-import select
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import click
@@ -23,13 +19,13 @@ from gitmem.cli.review import APPROVE, Answer, review_one
 from gitmem.recipes.gate_review import Review
 from tests.commands import gitmem
 from tests.foreign import commit_files
+from tests.terminal import PATIENCE, Terminal
 
 pytestmark = pytest.mark.usefixtures("empty_folder")
 
 KEY = "checkpoint/gates/planning"
 PLAN = "checkpoint/phase1/plan"
 ASKED = "[a]pprove, [r]eject or [l]ater: "
-PATIENCE = 60  # seconds; a process that says nothing for so long hangs
 
 
 @pytest.fixture
@@ -181,59 +177,7 @@ def test_every_move_can_be_bound_and_say_why(memory: Memory, before: str, verb: 
 # --- the review, at a terminal
 
 
-class Terminal:
-    """A pseudo-terminal with `gitmem` at its other end."""
-
-    def __init__(self, *argv: str, agent: str = "ann") -> None:
-        self._here, there = pty.openpty()
-        self._said = ""
-        self._seen = 0
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "gitmem", "--agent", agent, *argv],
-            stdin=there, stdout=there, stderr=there, start_new_session=True, env={**os.environ, "COLUMNS": "200"},
-        )  # fmt: skip
-        os.close(there)
-
-    def until(self, text: str) -> str:
-        """What is said, from where was read to last, to the end of `text`."""
-        while text not in self._said[self._seen :]:
-            assert self._read(), f"it never said {text!r}: {self._said}"
-        start, self._seen = self._seen, self._said.index(text, self._seen) + len(text)
-        return self._said[start : self._seen]
-
-    def type(self, text: str) -> None:
-        os.write(self._here, text.encode())
-
-    def end(self) -> tuple[str, int]:
-        """The rest, and the exit code."""
-        while self._read():
-            pass
-        return self._said[self._seen :], self.process.wait(PATIENCE)
-
-    def _read(self) -> bool:
-        ready, _, _ = select.select([self._here], [], [], PATIENCE)
-        assert ready, f"it hangs after {self._said!r}"
-        try:
-            more = os.read(self._here, 1 << 16)
-        except OSError:  # Linux says so when nobody is left at the other end
-            return False
-        self._said += more.decode().replace("\r\n", "\n")
-        return bool(more)
-
-    def close(self) -> None:
-        if self.process.poll() is None:
-            self.process.kill()
-            self.process.wait()
-        os.close(self._here)
-
-
-@contextmanager
-def terminal(*argv: str, agent: str = "ann") -> Iterator[Terminal]:
-    opened = Terminal(*argv, agent=agent)
-    try:
-        yield opened
-    finally:
-        opened.close()
+terminal = partial(Terminal, columns=200, NO_COLOR="1")
 
 
 def decided(memory: Memory, key: str = KEY) -> tuple[Any, ...]:
@@ -343,7 +287,7 @@ def test_ctrl_c_ends_the_review(memory: Memory) -> None:
     memory.store("checkpoint/gates/release", "pending")
     with terminal("gate", "review") as screen:
         screen.until(ASKED)
-        screen.process.send_signal(signal.SIGINT)
+        screen.type("\x03")
         screen.type("\n")  # wakes it where the signal came just before it began to read
         said, code = screen.end()
     assert (ASKED in said, "Traceback" in said, code) == (False, False, 130)
