@@ -1,11 +1,17 @@
 """Which commits of a run still stand, and which were taken back already.
 
-An undo U names a run and perhaps narrows it to some keys. For one key, U *takes* commit c if c is of that run and was
-standing just before U; c stands as long as no undo that took it stands itself. So undoing an undo lets what it took
-stand again, and a run that does not stand is not undone twice: of a counter that would count it twice.
+An undo U names a run and perhaps narrows it to some keys. For one key:
 
-    An undo that is itself of the run that is undone now, and that undid nothing but commits of this run, cancels them:
-    neither it nor they are touched, as nothing of them is left. (A session may undo a part of itself, or all of it.)
+    U takes commit c     if c is of U's run, unless an undo that is not of this run took c before and would stand
+                         without U's run
+    c stands             as long as no undo that stands took it
+
+So undoing an undo lets what it took stand again, and a run that does not stand is not undone twice: of a counter that
+would count it twice.
+
+    An undo that is itself of the run that is undone now, and that undid nothing but commits of this run, and these
+    commits cancel each other: they are taken, but there is nothing left of them to be merged out. (A session may undo
+    a part of itself, or all of it.)
 
 Knows what commits say that they undo; does not know what became of the values.
 Law: it follows from the commits that precede the head, each judged by those that precede it.
@@ -30,6 +36,10 @@ Narrow: TypeAlias = tuple[bool, ...]
 """Of each undo that is narrowed to some keys: whether it is about the key in question."""
 
 
+RUN, NOBODY = -1, -2
+"""Whose run is left out of account, beside the number of an undo: the one that is undone now, or none."""
+
+
 class Mark(NamedTuple):
     """A commit as undos see it."""
 
@@ -52,15 +62,15 @@ class Standing:
         self._concerned = range(len(self.undos)) if run is None else sorted(self._concerning(run))
 
     def stands(self, commit: RunCommit, namespace: str, key: str) -> bool:
-        """Whether an undo of the run has to take back what this commit of it wrote of a key."""
+        """Whether an undo of the run has to merge out what this commit of it wrote of a key."""
         if not self._concerned:
             return True
-        mark = Mark(commit.revision, commit.session)
-        return not self._judge(namespace, key).passed_over(self._commits, None, mark)
+        mark, judge = Mark(commit.revision, commit.session), self._judge(namespace, key)
+        return not judge.over_without(RUN, None, mark) and not judge.cancelled(mark)
 
     def already(self) -> list[Oid]:
         """The undos of the run, or of a part of it, that stand; the newest first."""
-        dead = self._of((True,) * len(self._narrowed)).dead(None)
+        dead = self._of((True,) * len(self._narrowed)).dead(NOBODY)
         standing = [number for number in reversed(self._concerned) if number not in dead]
         return [self.undos[number].revision for number in standing if not self.run(number).isdisjoint(self._commits)]
 
@@ -68,7 +78,7 @@ class Standing:
         """The last undo of the whole session that stands."""
         if not any(undo.undoes == session for undo in self.undos):
             return None
-        dead = self._of((False,) * len(self._narrowed)).dead(None)
+        dead = self._of((False,) * len(self._narrowed)).dead(NOBODY)
         for number, undo in reversed(list(enumerate(self.undos))):
             if undo.undoes == session and number not in dead and number not in self._narrowed:
                 return undo.revision
@@ -103,12 +113,26 @@ class Standing:
         return self._runs[number]
 
     def covers(self, number: int, mark: Mark) -> bool:
-        """Whether an undo names this commit."""
-        name = self.undos[number].undoes
-        quick = parsed(name, self._head)
-        if quick.alone:
-            return quick.until == mark.revision
-        return quick.session in (None, mark.session) and mark.revision in self.run(number)
+        """Whether an undo names this commit; cheap where this is an undo too, or of another session."""
+        span = parsed(self.undos[number].undoes, self._head)
+        if span.alone:
+            return span.until == mark.revision
+        if span.session is not None and span.session != mark.session:
+            return False
+        if span.session is not None and mark.revision in self.numbers:
+            return self.precedes(self.numbers[mark.revision], number)
+        return mark.revision in self.run(number)
+
+    def owns(self, owner: int, number: int) -> bool:
+        """Whether an undo is of the run that another undo names (or of RUN, or of NOBODY)."""
+        undo = self.undos[number]
+        if owner < 0:
+            return owner == RUN and undo.revision in self._commits
+        return self.covers(owner, Mark(undo.revision, undo.session))
+
+    def is_inner(self, number: int) -> bool:
+        """Whether an undo is of the run and undid nothing but commits of it."""
+        return self.owns(RUN, number) and self.run(number) <= self._commits
 
     def precedes(self, number: int, later: int | None) -> bool:
         """Whether an undo is an ancestor of another one (None: of the head, as all are)."""
@@ -145,40 +169,43 @@ class Standing:
 
 
 class Judge:
-    """What stands of one key, or of all keys about which the same undos are."""
+    """What stands of one key, or of all keys about which the same undos are.
+
+    A place is the number of an undo, and means what precedes it; None is the head.
+    """
 
     def __init__(self, standing: Standing, numbers: list[int]) -> None:
         """`numbers` are the undos that are about these keys, parents first."""
         self._standing, self._numbers = standing, numbers
-        self._dead: dict[int | None, frozenset[int]] = {}
+        self._fallen: dict[tuple[int, int | None], frozenset[int]] = {}
         self._takes: dict[tuple[int, Oid], bool] = {}
 
-    def passed_over(self, run: Commits, at: int | None, mark: Mark) -> bool:
-        """Whether an undo of this run at this place leaves a commit of the run alone."""
-        dead = self.dead(at)
+    def over_without(self, owner: int, at: int | None, mark: Mark) -> bool:
+        """Whether a commit would not stand at a place even if nothing of its run, which is the owner's, stood there."""
+        dead = self.dead(owner, at)
+        return any(number not in dead and self._taken(number, mark) for number in self._before(at))
+
+    def cancelled(self, mark: Mark) -> bool:
+        """Whether a commit of the run is a standing undo of nothing but this run, or was taken by one."""
         own = self._standing.numbers.get(mark.revision)
-        if own in self._numbers and own not in dead and self._inner(own, run):
-            return True
-        return any(
-            (self._standing.undos[number].revision not in run or self._inner(number, run))
-            for number in self._before(at)
-            if number not in dead and self._taken(number, mark)
-        )
+        return own in self._inner or any(self._taken(number, mark) for number in self._inner)
 
-    def dead(self, at: int | None) -> frozenset[int]:
-        """The undos before this place that do not stand there."""
-        for place in [*self._before(at), at]:  # each needs what those before it need
-            if place not in self._dead:
-                self._dead[place] = self._judged(place)
-        return self._dead[at]
+    def dead(self, owner: int, at: int | None = None) -> frozenset[int]:
+        """The undos before a place that do not stand there, or would not if nothing of the owner's run did."""
+        if (owner, at) not in self._fallen:
+            self._fallen[owner, at] = self._judged(owner, at)
+        return self._fallen[owner, at]
 
-    def _judged(self, at: int | None) -> frozenset[int]:
+    def _judged(self, owner: int, at: int | None) -> frozenset[int]:
         dead: set[int] = set()
         before = list(self._before(at))
+        for number in before:  # each is judged by those before it: asked for in this order, nothing goes deep
+            self.dead(number, number)
         for place, number in reversed(list(enumerate(before))):
             undo = self._standing.undos[number]
             mark = Mark(undo.revision, undo.session)
-            if any(later not in dead and self._taken(later, mark) for later in before[place + 1 :]):
+            taken = any(later not in dead and self._taken(later, mark) for later in before[place + 1 :])
+            if taken or self._standing.owns(owner, number):
                 dead.add(number)
         return frozenset(dead)
 
@@ -186,15 +213,15 @@ class Judge:
         """Whether an undo took a commit."""
         known = self._takes.get((number, mark.revision))
         if known is None:
-            known = self._standing.covers(number, mark) and not self.passed_over(
-                self._standing.run(number), number, mark
-            )
+            known = self._standing.covers(number, mark) and not self.over_without(number, number, mark)
             self._takes[number, mark.revision] = known
         return known
 
-    def _inner(self, number: int, run: Commits) -> bool:
-        """Whether an undo is of a run and undid nothing but commits of it."""
-        return self._standing.undos[number].revision in run and self._standing.run(number) <= run
+    @cached_property
+    def _inner(self) -> frozenset[int]:
+        """The undos that stand, are of the run, and undid nothing but commits of it."""
+        dead = self.dead(NOBODY)
+        return frozenset(one for one in self._numbers if one not in dead and self._standing.is_inner(one))
 
     def _before(self, at: int | None) -> Iterator[int]:
         for number in self._numbers:

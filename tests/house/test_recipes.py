@@ -9,7 +9,7 @@ import pytest
 from tests.house.blueprint import FLOOR, SOURCES, imports_of, name_of, parsed, room_of
 
 RECIPES = [path for path in SOURCES if room_of(path) in {"recipes", "workflow"}]
-OPEN = {*FLOOR["ground"], "entries", "finding", "view", "watch", "memory", "recipes", "workflow"}
+OPEN = {*FLOOR["ground"], "entries", "finding", "view", "watch", "runs", "memory", "recipes", "workflow"}
 
 each_recipe = pytest.mark.parametrize("path", RECIPES, ids=name_of)
 
