@@ -70,3 +70,11 @@ class Terminal:
             return False
         self.said += more.decode(errors="replace").replace("\r\n", "\n")
         return bool(more)
+
+
+def on_terminal(*argv: str, **variables: str) -> str:
+    """What a person sees of a command that ends by itself, and well; without colours, unless NO_COLOR is empty."""
+    with Terminal(*argv, columns=100, **{"NO_COLOR": "1", **variables}) as screen:
+        said, code = screen.end()
+    assert code == 0, said
+    return said

@@ -6,7 +6,6 @@ Nothing here measures time; `tests/bench` does.
 from __future__ import annotations
 
 import os
-import pty
 import re
 import signal
 import subprocess
@@ -16,9 +15,10 @@ from typing import Any
 
 import pytest
 
+from tests.terminal import on_terminal
+
 pytestmark = pytest.mark.usefixtures("empty_folder")
 
-TOP = Path(__file__).resolve().parents[1]
 GITMEM = [sys.executable, "-m", "gitmem"]
 LIGHT = {
     "gitmem", "gitmem.cli", "gitmem.cli.command", "gitmem.cli.opening", "gitmem.cli.output", "gitmem.cli.retrieve",
@@ -121,26 +121,10 @@ def test_a_full_disk_under_stdout_is_told() -> None:
     assert done.stderr.startswith(b"error: ")
 
 
-def on_terminal(*argv: str, **environment: str) -> str:
-    """What a person sees: the command in a terminal of its own."""
-    process, terminal = pty.fork()
-    if process == 0:
-        os.execve(sys.executable, [*GITMEM, *argv], {**os.environ, "TERM": "xterm", **environment})
-    seen = b""
-    try:
-        while piece := os.read(terminal, 65536):
-            seen += piece
-    except OSError:
-        pass  # the terminal's other side is closed
-    os.close(terminal)
-    assert os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == 0
-    return seen.decode()
-
-
 def test_a_terminal_has_colours_and_harmless_text(monkeypatch: pytest.MonkeyPatch) -> None:
     """The whole way to a real terminal."""
     gitmem("store", "k", "--string", "a\x1b[2Jb")
-    assert on_terminal("retrieve", "k") == "a\\u001b[2Jb\r\n"
+    assert on_terminal("retrieve", "k") == "a\\u001b[2Jb\n"
     assert "\x1b" not in on_terminal("log")  # the tests' own NO_COLOR
     assert "\x1b[32m+ default k" in on_terminal("log", NO_COLOR="")
 

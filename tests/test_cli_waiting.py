@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import pty
 import signal
 import subprocess
 import sys
@@ -17,16 +16,16 @@ import pytest
 
 from gitmem import Memory
 from gitmem.cli.waiting import environment
+from tests.terminal import on_terminal
 
-TOP = Path(__file__).resolve().parents[1]
+pytestmark = pytest.mark.usefixtures("empty_folder")
+
 GITMEM = [sys.executable, "-m", "gitmem"]
 LONG = 60.0
 
 
 @pytest.fixture(autouse=True)
-def _in_an_empty_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("PYTHONPATH", str(TOP))
+def _buffered(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)
 
 
@@ -265,22 +264,6 @@ def test_an_event_fits_into_an_environment(memory: Memory) -> None:
 
 
 # --- terminals
-
-
-def on_terminal(*argv: str) -> str:
-    """What a person sees, until the command ends by itself."""
-    process, terminal = pty.fork()
-    if process == 0:
-        os.execve(sys.executable, [*GITMEM, *argv], {**os.environ, "TERM": "xterm", "COLUMNS": "100"})
-    seen = b""
-    try:
-        while piece := os.read(terminal, 65536):
-            seen += piece
-    except OSError:  # the other side is closed
-        pass
-    os.close(terminal)
-    assert os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == 0, seen
-    return seen.decode().replace("\r\n", "\n")
 
 
 def test_a_person_sees_values_and_who_wrote_them(memory: Memory) -> None:
