@@ -95,6 +95,16 @@ def test_every_command_speaks_json_and_knows_where_and_who() -> None:
         assert {"--json", "--store", "-n", "--namespace", "--agent", "--session"} <= known
 
 
+def test_no_option_of_a_command_is_taken_for_where_or_who() -> None:
+    """`log --by` must not be filled by --agent: two options of one parameter's name are one to click."""
+    for name in COMMANDS:
+        command = front.get_command(click.Context(front), name)
+        subcommands = command.commands.values() if isinstance(command, click.Group) else []
+        for each in [command, *subcommands]:
+            names = [param.name for param in each.params]
+            assert sorted(names) == sorted(set(names)), each.name
+
+
 @pytest.mark.parametrize("word", ["later", "mcp"])
 def test_nothing_is_offered_that_is_not_there(word: str) -> None:
     """A stub that does nothing is a success reported for something that was not done."""

@@ -67,12 +67,12 @@ def _side(value: Any) -> str:
 
 @verb("log")
 @click.argument("pattern", required=False)
-@click.option("--of", "session", metavar="SESSION", help="Only commits of this session.")
-@click.option("--by", "agent", metavar="AGENT", help="Only commits of this agent.")
+@click.option("--of", metavar="SESSION", help="Only commits of this session.")
+@click.option("--by", metavar="AGENT", help="Only commits of this agent.")
 @click.option("--since", metavar="REV", help="Only what is not in the history of this revision, session or time.")
 @_LIMIT
 def log(
-    place: Place, as_json: bool, pattern: str | None, session: str | None, agent: str | None, since: str | None,
+    place: Place, as_json: bool, pattern: str | None, of: str | None, by: str | None, since: str | None,
     limit: int | None,
 ) -> None:  # fmt: skip
     """Show the commits, newest first, with the keys that each changed.
@@ -80,7 +80,7 @@ def log(
     With a glob PATTERN or --namespace: only commits that changed a matching key, and only those changes.
     """
     found = reading(place).iter_log(
-        session=session, agent=agent, glob=pattern, since=since, namespace=place.only
+        session=of, agent=by, glob=pattern, since=since, namespace=place.only
     )
     tell_log(found, as_json, limit)
 
