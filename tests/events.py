@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 from hypothesis import strategies as st
 
@@ -24,6 +25,16 @@ def nobody_is_left(memory: Memory) -> bool:
     folder = os.path.realpath(memory.vault.repository.git_dir)
     mine = [one for name, one in lookout._lookouts.items() if name[0] == folder]
     return not any(one._exact or one._broad for one in mine)
+
+
+WAYS = ["events", "looking"]
+
+
+def waiters_memory(folder: Path, way: str) -> Memory:
+    """A new memory whose waiters hear of files ("events"), or look again and again, as on a network ("looking")."""
+    Memory.open(folder, durability="fast").close()
+    run_git(folder / ".gitmem" / ".git", "config", "gitmem.fileEvents", "true" if way == "events" else "false")
+    return Memory.open(folder, agent="waiter")
 
 
 @st.composite

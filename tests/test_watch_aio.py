@@ -15,19 +15,15 @@ from gitmem import Memory, WaitTimeoutError
 from gitmem.watch import lookout
 from gitmem.watch.aio import Woken
 from gitmem.watch.stream import Watch
-from tests.events import nobody_is_left
-from tests.foreign import run_git
+from tests.events import WAYS, nobody_is_left, waiters_memory
 
 LONG = 60.0
 T = TypeVar("T")
 
 
-@pytest.fixture(params=["events", "looking"])
+@pytest.fixture(params=WAYS)
 def memory(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Memory]:
-    Memory.open(tmp_path, durability="fast").close()
-    events = "true" if request.param == "events" else "false"
-    run_git(tmp_path / ".gitmem" / ".git", "config", "gitmem.fileEvents", events)
-    with Memory.open(tmp_path, agent="waiter") as memory:
+    with waiters_memory(tmp_path, request.param) as memory:
         yield memory
 
 

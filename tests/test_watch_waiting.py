@@ -26,20 +26,16 @@ from gitmem.view import View
 from gitmem.watch import bell, lookout, stream
 from gitmem.watch.events import Event
 from tests.conftest import Clock
-from tests.events import nobody_is_left
+from tests.events import WAYS, nobody_is_left, waiters_memory
 from tests.foreign import commit_files, run_git
 
 LONG = 60.0
 """Seconds after which a test has failed; nothing here takes so long."""
 
 
-@pytest.fixture(params=["events", "looking"])
+@pytest.fixture(params=WAYS)
 def memory(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Memory]:
-    """A memory whose waiters hear of files, and one whose waiters look again and again, as on a network."""
-    Memory.open(tmp_path, durability="fast").close()
-    events = "true" if request.param == "events" else "false"
-    run_git(tmp_path / ".gitmem" / ".git", "config", "gitmem.fileEvents", events)
-    with Memory.open(tmp_path, agent="waiter") as memory:
+    with waiters_memory(tmp_path, request.param) as memory:
         yield memory
 
 
