@@ -135,6 +135,15 @@ def test_end_shows_what_the_session_did_and_leaves_it() -> None:
         assert (refused.exit_code, refused.stdout, said in refused.stderr) == (code, "", True), refused.stderr
 
 
+def test_who_is_active_in_a_session_that_others_ended_is_told_the_way_out() -> None:
+    """Another copy may have ended it; here it is still the active one."""
+    name = started("x")
+    with Memory.open(create=False) as memory:
+        Sessions(memory).end(name)
+    refused = gitmem("session", "end")
+    assert (refused.exit_code, "hint: `gitmem session leave`" in refused.stderr) == (4, True)
+
+
 def test_another_session_that_is_ended_leaves_the_active_one_alone() -> None:
     """Somebody may tidy up."""
     first, second = started("one"), started("two")

@@ -80,17 +80,22 @@ def start(place: Place, as_json: bool, topic: tuple[str, ...]) -> None:
 @click.option("--clean", is_flag=True, help="Delete the session's own keys, session/ID/…: the history keeps them, and "
               "what it shares with others stays.")  # fmt: skip
 def end(place: Place, as_json: bool, name: str | None, status: str | None, clean: bool) -> None:
-    """End a session, store what it did at session/ID/summary, and show it.
+    """End a session, and show what it did.
 
-    If it was the active one, none is active then. One that has ended already is not ended again (exit 4), but --clean
-    still cleans it.
+    That is stored at session/ID/summary as well. If it was the active one, none is active then. One that has ended
+    already is not ended again (exit 4), but --clean still cleans it.
     """
     memory = writing(place, create=False)
     sessions = Sessions(memory)
     found = _meant(sessions, memory, name)
     over = clean and status is None and not sessions.one(found).is_open
     _check_at_rest(memory, found)
-    made = sessions.report(found) if over else sessions.end(found, status)
+    try:
+        made = sessions.report(found) if over else sessions.end(found, status)
+    except ConflictError as error:
+        if memory.active_session == found:  # it was ended on another copy, or by somebody else here
+            error.hint += "\n`gitmem session leave` lets no session be active here"
+        raise
     gone = sessions.clean(found) if clean else []
     if memory.active_session == found:
         memory.activate(None)
@@ -104,9 +109,9 @@ def end(place: Place, as_json: bool, name: str | None, status: str | None, clean
 @session.verb("resume")
 @_THIS
 def resume(place: Place, as_json: bool, name: str) -> None:
-    """Go on with a session: make it the active one, and open it again if it had ended.
+    """Go on with a session.
 
-    A session that counts as abandoned is running again.
+    It is the active one then. One that had ended is open again, and one that counts as abandoned is running again.
     """
     memory = writing(place, create=False)
     sessions = Sessions(memory)
@@ -118,7 +123,10 @@ def resume(place: Place, as_json: bool, name: str) -> None:
 
 @session.verb("leave")
 def leave(place: Place, as_json: bool) -> None:
-    """Let no session be active on this machine. It is not ended: `session resume ID` goes on with it."""
+    """Let no session be active on this machine.
+
+    It is not ended: `session resume ID` goes on with it.
+    """
     memory = writing(place, create=False)
     active = memory.active_session
     memory.activate(None)
@@ -162,10 +170,11 @@ def list_sessions(place: Place, as_json: bool, limit: int | None, state: str | N
 @_ID
 @click.option("--all", "whole", is_flag=True, help="Every key that it changed, also if there are many.")
 def show(place: Place, as_json: bool, name: str | None, whole: bool) -> None:
-    """Show what a session did: what it changed, who wrote it, what was decided, what is open.
+    """Show what a session did, and what is open.
 
-    It is counted from the commits, now. What it did is told as of its end, what is open as of now. The signs before
-    keys: + created, ~ changed, - deleted, = as before.
+    What it changed, who wrote it, what was decided, what waits for somebody. It is counted from the commits, now. What
+    it did is told as of its end, what is open as of now. The signs before keys: + created, ~ changed, - deleted, = as
+    before.
     """
     memory = reading(place)
     sessions = Sessions(memory)
@@ -176,9 +185,9 @@ def show(place: Place, as_json: bool, name: str | None, whole: bool) -> None:
 @_ID
 @click.option("--limit", type=click.IntRange(min=0), metavar="N", help="At most so many.")
 def log(place: Place, as_json: bool, name: str | None, limit: int | None) -> None:
-    """Show the commits of a session, newest first, with the keys that each changed.
+    """Show the commits of a session.
 
-    As `gitmem log --of ID`, which can narrow it further.
+    Newest first, with the keys that each changed: as `gitmem log --of ID`, which can narrow it further.
     """
     from gitmem.cli.past import tell_log
 
@@ -197,12 +206,12 @@ def log(place: Place, as_json: bool, name: str | None, limit: int | None) -> Non
 def compare(
     ctx: click.Context, place: Place, as_json: bool, a: str, b: str, pattern: str | None, exit_code: bool, whole: bool
 ) -> None:
-    """Show how two sessions differ: in the keys that both wrote, and in those of only one.
+    """Show how two sessions differ.
 
-    Of each key what the session left counts, member by member; of numbers B - A is told. Keys that differ in nothing
-    but the session's name are one, in which {session} stands for it. A and B may be revisions as well, or ranges
-    (REV..REV). Without a glob PATTERN the session's own metadata, summary and recalled are left out: they always
-    differ.
+    In the keys that both wrote, and in those of only one. Of each key what the session left counts, member by member;
+    of numbers B - A is told. Keys that differ in nothing but the session's name are one, in which {session} stands for
+    it. A and B may be revisions as well, or ranges (REV..REV). Without a glob PATTERN the session's own metadata,
+    summary and recalled are left out: they always differ.
     """
     from gitmem.cli.session_compare import told, without_accounts
 
@@ -224,10 +233,11 @@ def compare(
 @click.option("--output", "-o", type=click.File("w", encoding="utf-8", lazy=True), default="-", metavar="FILE",
               help="Write to a file instead of stdout.")  # fmt: skip
 def export(place: Place, as_json: bool, name: str | None, output: IO[str]) -> None:
-    """Print all that was written under a session as JSON lines, oldest first.
+    """Print a session as JSON lines.
 
-    A line is a version, as `gitmem history --json` shows it. `gitmem import` takes them back, here or elsewhere: under
-    the same session, by the same agents, at the same times. It is JSON with or without --json.
+    All that was written under it, oldest first. A line is a version, as `gitmem history --json` shows it. `gitmem
+    import` takes them back, here or elsewhere: under the same session, by the same agents, at the same times. It is
+    JSON with or without --json.
     """
     from gitmem.exchange import export as lines
 

@@ -46,6 +46,10 @@ class Decision(NamedTuple):
     signed_by: str
     time: str
 
+    def to_json(self) -> dict[str, Any]:
+        """As programs read it."""
+        return self._asdict()
+
 
 class Met(NamedTuple):
     """A conflict that came, or was settled, while the session ran: its record's id, and the place that it is about."""
@@ -55,6 +59,10 @@ class Met(NamedTuple):
     key: str
     pointer: str
 
+    def to_json(self) -> dict[str, Any]:
+        """As programs read it."""
+        return self._asdict()
+
 
 class Open(NamedTuple):
     """Something that waits for somebody: a gate, conflict, agent, claim, pattern, question or blocker (`kind`)."""
@@ -63,6 +71,10 @@ class Open(NamedTuple):
     namespace: str
     key: str
     says: str
+
+    def to_json(self) -> dict[str, Any]:
+        """As programs read it."""
+        return self._asdict()
 
 
 class Recalled(NamedTuple):
@@ -100,10 +112,10 @@ class Summary:
             "status": status["state"],
             "agents": {name: dict(counts) for name, counts in self.agents.items()},
             "keys": dict(self.keys),
-            "gates": [one._asdict() for one in self.gates],
+            "gates": [one.to_json() for one in self.gates],
             "conflicts": {
-                "made": [one._asdict() for one in self.made],
-                "settled": [one._asdict() for one in self.settled],
+                "made": [one.to_json() for one in self.made],
+                "settled": [one.to_json() for one in self.settled],
             },
             "patterns": {
                 "learned": list(self.learned),
@@ -137,7 +149,7 @@ class Report:
             "progress": self.progress,
             "summary": self.summary.to_json(),
             "changes": [_change(one) for one in self.changes],
-            "open": [one._asdict() for one in self.open],
+            "open": [one.to_json() for one in self.open],
         }
 
 
