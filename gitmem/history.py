@@ -140,11 +140,11 @@ def commits(
     for oid in index.log(snapshot.oid, session=session, agent=agent, since=since):
         keys = [row[:2] for row in index.changes(oid) if test(*row[:2])] if filtered else None
         if keys is None or keys:
-            yield _record(reader, oid, keys)
+            yield record(reader, oid, keys)
 
 
-def _record(reader: Reader, oid: Oid, keys: Sequence[trees.KeyId] | None) -> CommitRecord:
-    """A commit with its changes: of these keys, or (None) of all."""
+def record(reader: Reader, oid: Oid, keys: Sequence[trees.KeyId] | None = None) -> CommitRecord:
+    """A commit with its changes: of these keys, or (None) of all. Any commit: values are judged by the reader's."""
     vault = reader.vault
     commit = vault.objects.commit(oid)
     facts = vault.index.facts(oid)

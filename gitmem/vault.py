@@ -228,7 +228,9 @@ class Vault:
         return patched
 
     def close(self) -> None:
-        """Close both indexes. The vault may be used again: it opens what it needs."""
+        """Close both indexes, and whatever waits in `closing`. The vault may be used again: it opens what it needs."""
+        for close in self.closing:
+            close()
         for name in ("index", "text"):
             opened = self.__dict__.pop(name, None)
             if opened is not None:

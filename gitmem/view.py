@@ -296,7 +296,7 @@ class View:
         """
         from gitmem.receipts.tracing import trace
 
-        return trace(self._vault, self.version(key, version, namespace=namespace))
+        return trace(self._reader(), self.version(key, version, namespace=namespace))
 
     def blame(self, key: str, *, namespace: str | None = None) -> dict[str, Version]:
         """JSON pointer -> the version that last changed it, for every scalar and every empty list or object."""

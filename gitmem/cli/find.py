@@ -42,8 +42,10 @@ def find(place: Place, as_json: bool, text: tuple[str, ...], glob: str | None, l
     Every namespace is searched unless --namespace says which. The columns: namespace, key, and the part of the value
     where the words stand, each marked.
     """
-    memory, words = reading(place), " ".join(text)
+    bound, words = reading(place), " ".join(text)
+    memory = bound.bind(session=None)  # more is looked for than is shown
     hits = memory.find(words, namespace=place.only, glob=glob, limit=limit + 1, offset=offset)
+    bound.show(hit.entry for hit in hits[:limit])
     if as_json:
         write_array(hit.to_json() for hit in hits[:limit])
         return

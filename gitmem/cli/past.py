@@ -178,7 +178,7 @@ def blame(place: Place, as_json: bool, key: str) -> None:
     """
     from gitmem.pointers import resolve
 
-    memory = reading(place)
+    memory = reading(place).bind(session=None)  # an account of the past is no read under a session
     found = memory.blame(key)
     if as_json:
         write_json({pointer: one.to_json() for pointer, one in found.items()})

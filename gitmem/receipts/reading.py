@@ -152,7 +152,8 @@ def _lines(vault: Vault, words: list[str]) -> Iterator[Line]:
     except OSError as error:
         raise storage_error(error, str(path)) from error
     if lost:
-        warnings.warn(f"{path}: {lost} lines cannot be read; they were left out", Unreadable, stacklevel=2)
+        lines = "1 line" if lost == 1 else f"{lost} lines"
+        warnings.warn(f"{lines} of {path} cannot be read, and were left out", Unreadable, stacklevel=2)
 
 
 def _parsed(raw: bytes) -> Line | None:

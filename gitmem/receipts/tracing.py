@@ -6,7 +6,6 @@ Law: "afterwards" is told by the history, not by clocks: what was not yet in the
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -18,7 +17,7 @@ from gitmem.receipts.reading import Receipt, receipts
 
 if TYPE_CHECKING:
     from gitmem.objects import Oid
-    from gitmem.vault import Vault
+    from gitmem.reader import Reader
 
 _BRANCHES = "refs/heads/"
 
@@ -54,36 +53,30 @@ class Trace:
         return {"version": self.version.to_json(), "readers": [one.to_json() for one in self.readers]}
 
 
-def trace(vault: Vault, version: Version) -> Trace:
+def trace(reader: Reader, version: Version) -> Trace:
     """Who was told this version on this machine, and what each wrote afterwards in that session, on any branch."""
     first: dict[tuple[str, str], Receipt] = {}
-    for one in receipts(vault, session=None, agent=None, key=version.key, namespace=version.namespace):
+    for one in receipts(reader.vault, session=None, agent=None, key=version.key, namespace=version.namespace):
         if one.revision == version.revision:
             first.setdefault((one.agent, one.session), one)
-    found = (Reading(one.agent, one.session, one.time, tuple(_since(vault, one))) for one in first.values())
+    found = (Reading(one.agent, one.session, one.time, tuple(_since(reader, one))) for one in first.values())
     return Trace(version, tuple(found))
 
 
-def _since(vault: Vault, receipt: Receipt) -> list[CommitRecord]:
+def _since(reader: Reader, receipt: Receipt) -> list[CommitRecord]:
     """What the agent of a receipt wrote in its session since then, oldest first."""
-    found: dict[str, CommitRecord] = {}
-    for head in _heads(vault):
-        for record in _records(vault, head, receipt):
-            found.setdefault(record.revision, record)
-    oldest_first = list(found.values())[::-1]
+    refs = reader.vault.repository.refs.all()
+    heads = sorted({oid for name, oid in refs.items() if name.startswith(_BRANCHES)})
+    written = dict.fromkeys(oid for head in heads for oid in _written(reader, head, receipt))
+    oldest_first = [history.record(reader, oid) for oid in written][::-1]
     oldest_first.sort(key=lambda one: one.time)
     return oldest_first
 
 
-def _heads(vault: Vault) -> list[Oid]:
-    return sorted({oid for name, oid in vault.repository.refs.all().items() if name.startswith(_BRANCHES)})
-
-
-def _records(vault: Vault, head: Oid, receipt: Receipt) -> Iterator[CommitRecord]:
-    reader = history.reader_at(vault, head)
-    since = bytes.fromhex(receipt.head)
-    wanted = {"session": receipt.session, "agent": receipt.agent}
+def _written(reader: Reader, head: Oid, receipt: Receipt) -> list[Oid]:
+    """The same up to one head, newest first; nothing where the history of that time is gone."""
+    index, since = reader.vault.index, bytes.fromhex(receipt.head)
     try:
-        yield from history.commits(reader, **wanted, since=since, namespace=None, pattern=None)
+        return list(index.log(head, session=receipt.session, agent=receipt.agent, since=since))
     except StorageError:
-        pass
+        return []
