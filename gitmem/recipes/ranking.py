@@ -16,7 +16,8 @@ marginal relevance (Carbonell and Goldstein, 1998).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
+from functools import lru_cache
 from math import pow, sqrt
 from typing import NamedTuple
 
@@ -97,10 +98,10 @@ def telling(question: str) -> str:
 
 def words(*texts: str) -> frozenset[str]:
     """The words of texts, so that those which differ in an ending alone, or in case, are one."""
-    found = (word for text in texts for word in _WORD.findall(text.casefold()))
-    return frozenset(_stem(word) for word in found if word not in _STOP)
+    return frozenset(map(_stem, {*_WORD.findall(" ".join(texts).casefold())} - _STOP))
 
 
+@lru_cache(1 << 13)
 def _stem(word: str) -> str:
     for ending in _ENDINGS:
         if word.endswith(ending) and len(word) - len(ending) >= _SHORTEST_STEM:
@@ -129,27 +130,33 @@ def merit(candidate: Candidate, best: float) -> float:
 
 def choose(candidates: Iterable[Candidate], limit: int) -> list[Choice]:
     """The best of them, the first first; of equal ones the one that came first."""
-    left = list(candidates)
-    best = max((one.relevance for one in left), default=0.0)
-    merits = {one.name: merit(one, best) for one in left}
+    given = list(candidates)
+    best = max((one.relevance for one in given), default=0.0)
+    left = [_Runner(one, merit(one, best)) for one in given]
     chosen: list[Choice] = []
     while left and len(chosen) < limit:
-        scores = [merits[one.name] * (1 - _repeated(one, chosen)) for one in left]
-        at = max(range(len(left)), key=scores.__getitem__)
-        foremost = max(left, key=lambda one: merits[one.name])
-        taken = left.pop(at)
-        chosen.append(_choice(taken, scores[at], foremost, chosen))
+        taken = max(left, key=lambda one: one.score)
+        foremost = max(left, key=lambda one: one.merit)
+        put_off = (None, None) if foremost is taken else (foremost.candidate.name, foremost.repeats)
+        chosen.append(Choice(taken.candidate, taken.score, *put_off))
+        left.remove(taken)
+        for one in left:
+            one.compare(taken.candidate)
     return chosen
 
 
-def _repeated(one: Candidate, chosen: Sequence[Choice]) -> float:
-    """The part of its merit that a candidate loses to those that are chosen."""
-    most = max((likeness(one.words, other.candidate.words) for other in chosen), default=0.0)
-    return REPEATED * max(0.0, most - SAME) / (1 - SAME)
+class _Runner:
+    """A candidate that is not chosen yet, and what of it is said already."""
 
+    def __init__(self, candidate: Candidate, merit: float) -> None:
+        self.candidate = candidate
+        self.merit = self.score = merit
+        self.repeats: str | None = None
+        self._alike = SAME
 
-def _choice(taken: Candidate, score: float, foremost: Candidate, before: Sequence[Choice]) -> Choice:
-    if foremost is taken:
-        return Choice(taken, score)
-    alike = max(before, key=lambda one: likeness(foremost.words, one.candidate.words))
-    return Choice(taken, score, foremost.name, alike.candidate.name)
+    def compare(self, other: Candidate) -> None:
+        """Take note of one that was chosen: whatever is most alike counts."""
+        alike = likeness(self.candidate.words, other.words)
+        if alike > self._alike:
+            self._alike, self.repeats = alike, other.name
+            self.score = self.merit * (1 - REPEATED * (alike - SAME) / (1 - SAME))

@@ -37,7 +37,7 @@ __all__ = ["FOLDER", "Learned", "Pattern", "Patterns", "Recalled", "Similar", "k
 LIKE = 0.5
 """From this likeness on a pattern is pointed out when another is learned."""
 
-_ASKED = 50  # so many candidates are looked at for their outcomes, age and words
+_ASKED = 30  # so many candidates are looked at for their outcomes, age and words
 _NEARBY = 20
 _POINTED_OUT = 3
 _TOLD = 300  # so much of an approach is looked for elsewhere, in characters
@@ -205,8 +205,9 @@ class Patterns:
         chosen = []
         for choice in ranking.choose(candidates, limit):
             one, pattern = found[choice.candidate.name]
-            why = reasoning_recall.reasons(pattern, one.words, choice, now)
-            chosen.append(Recalled(pattern, choice.score, one.words, why))
+            spoken = one.words
+            why = reasoning_recall.reasons(pattern, spoken, choice, now)
+            chosen.append(Recalled(pattern, choice.score, spoken, why))
         if note and chosen:
             self._remember(question, chosen)
         return chosen
