@@ -21,6 +21,7 @@ from gitmem.index.ledger import Ledger
 from gitmem.objects import Commit, Identity, Objects, Oid, Tree, hash_object
 from gitmem.trees import changed
 from tests.reference import Node, Reference, random_graph
+from tests.together import together
 
 KEYS = ["a", "b", "deep/c"]
 TOP = Path(__file__).resolve().parents[1]
@@ -622,25 +623,12 @@ def test_a_forked_child_opens_the_file_itself(world: World, tmp_path: Path) -> N
 def test_threads_share_an_index(world: World, tmp_path: Path) -> None:
     """They open it together, and ask while others record."""
     index = world.index(tmp_path / "index.sqlite")
-    failures: list[BaseException] = []
-
-    def ask(name: str) -> None:
-        try:
-            answer(index, world, name)
-        except BaseException as error:
-            failures.append(error)
-
-    threads = [threading.Thread(target=ask, args=(LARGE[number % 4],)) for number in range(8)]
     interval = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
     try:
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        together(lambda name: answer(index, world, name), LARGE[:4] * 2)
     finally:
         sys.setswitchinterval(interval)
-    assert failures == []
     assert not index.in_memory
     index.close()
 

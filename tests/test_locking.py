@@ -16,6 +16,7 @@ import pytest
 from gitmem import locking
 from gitmem.errors import ContentionError
 from gitmem.locking import exclusive, exclusive_or_none
+from tests.together import together
 
 HOLDER = """
 import sys
@@ -64,18 +65,14 @@ def test_threads_take_turns(path: str) -> None:
     """A counter that is read and written under the lock loses nothing."""
     count = [0]
 
-    def work() -> None:
+    def work(_: int) -> None:
         for _ in range(50):
             with exclusive(path):
                 seen = count[0]
                 os.stat(path)
                 count[0] = seen + 1
 
-    threads = [threading.Thread(target=work) for _ in range(6)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    together(work, range(6))
     assert count == [300]
 
 

@@ -6,7 +6,6 @@ import os
 import stat
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
 import pytest
@@ -15,6 +14,7 @@ from gitmem import FormatError, InvalidPolicyError, InvalidValueError, Memory, N
 from gitmem import place as places
 from gitmem.place import ROOT_COMMIT
 from tests.conftest import Git
+from tests.together import together
 
 ROOT = "9b8cd24c8b2886e84b82eafe246c4860097f78cc"
 
@@ -107,22 +107,7 @@ def test_nothing_is_made_where_nothing_may_be_made(tmp_path: Path) -> None:
 
 def test_two_makers_at_once_make_one_memory(tmp_path: Path) -> None:
     """Whoever is first lays it; what both store is there, and no draft is left."""
-    start = threading.Barrier(6)
-    failures: list[BaseException] = []
-
-    def work(number: int) -> None:
-        try:
-            start.wait()
-            Memory.open(tmp_path).store(f"k{number}", number)
-        except BaseException as error:
-            failures.append(error)
-
-    threads = [threading.Thread(target=work, args=(number,)) for number in range(6)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert failures == []
+    together(lambda number: Memory.open(tmp_path).store(f"k{number}", number), range(6))
     assert Memory.open(tmp_path).list() == [f"k{number}" for number in range(6)]
     assert [path.name for path in tmp_path.iterdir()] == [".gitmem"]
 
@@ -154,22 +139,7 @@ def test_an_empty_bare_repository_becomes_a_memory(tmp_path: Path, git: Git) -> 
 def test_two_adopters_at_once_make_one_memory(tmp_path: Path, git: Git) -> None:
     """Nobody sees a branch that is half written."""
     git(tmp_path, "init", "-q", "--bare", "-b", "main", "b.git")
-    start = threading.Barrier(6)
-    failures: list[BaseException] = []
-
-    def work(number: int) -> None:
-        try:
-            start.wait()
-            Memory.open(tmp_path / "b.git").store(f"k{number}", number)
-        except BaseException as error:
-            failures.append(error)
-
-    threads = [threading.Thread(target=work, args=(number,)) for number in range(6)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert failures == []
+    together(lambda number: Memory.open(tmp_path / "b.git").store(f"k{number}", number), range(6))
     assert len(Memory.open(tmp_path / "b.git").list()) == 6
 
 

@@ -18,6 +18,7 @@ from gitmem.errors import ContentionError, StorageError, UnknownRevisionError
 from gitmem.objects import Oid
 from gitmem.refs import Refs, branch_ref
 from tests.conftest import Git
+from tests.together import together
 
 MAIN = "refs/heads/main"
 A, B, C = (bytes([number]) * 20 for number in (1, 2, 3))
@@ -81,20 +82,9 @@ def test_a_swap_from_none_makes_a_branch_once(branch: Branch) -> None:
 
 def test_of_many_swaps_from_one_place_one_wins(branch: Branch) -> None:
     """Threads without the memory's lock: git's lock file and the comparison alone."""
-    start = threading.Barrier(8)
-    won: list[int] = []
-
-    def race(number: int) -> None:
-        start.wait()
-        if branch.swap(A, bytes([number]) * 20, locked=False, wait=30):
-            won.append(number)
-
-    threads = [threading.Thread(target=race, args=(number,)) for number in range(10, 18)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert [branch.refs.read(MAIN)] == [bytes([number]) * 20 for number in won]
+    wanted = [bytes([number]) * 20 for number in range(10, 18)]
+    won = together(lambda new: branch.swap(A, new, locked=False, wait=30), wanted)
+    assert [branch.refs.read(MAIN)] == [new for new, first in zip(wanted, won, strict=True) if first]
     assert branch.clean()
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -30,6 +29,7 @@ from gitmem.settings import Breach, Settings
 from gitmem.steps import store as store_step
 from gitmem.writing import Rewrite, WritePath
 from tests.conftest import Clock, Git
+from tests.together import together
 
 NUMBER = {"type": "integer"}
 
@@ -288,18 +288,12 @@ def test_what_is_removed_is_what_was_listed(opened: Callable[..., Memory], late:
 def test_many_edits_at_once_are_all_there(opened: Callable[..., Memory]) -> None:
     """The compare-and-swap, with real threads."""
     memories = [opened(lock=False) for _ in range(6)]
-    start = threading.Barrier(len(memories))
 
     def add(number: int) -> None:
-        start.wait()
         for step in range(4):
             memories[number].settings.add_rule(f"{number}/{step}", "latest")
 
-    threads = [threading.Thread(target=add, args=(number,)) for number in range(len(memories))]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    together(add, range(6))
     found = [rule.keys for rule in memories[0].settings.rules]
     assert sorted(found) == sorted(f"{number}/{step}" for number in range(6) for step in range(4))
     for number in range(6):

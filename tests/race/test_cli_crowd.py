@@ -6,11 +6,11 @@ import json
 import os
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
 from gitmem import Memory
 from tests.race.crowd import TOP, check_sound
+from tests.together import together
 
 
 def run(store: Path, *arguments: str, given: bytes | None = None) -> subprocess.CompletedProcess[bytes]:
@@ -37,11 +37,7 @@ def test_eight_callers_of_the_command_line_lose_nothing(tmp_path: Path) -> None:
                 done = run(tmp_path, "--agent", f"a{number}", "store", f"own/{number}/{turn}", str(turn))
             said.append((done.returncode, done.stderr))
 
-    callers = [threading.Thread(target=call, args=(number,)) for number in range(8)]
-    for caller in callers:
-        caller.start()
-    for caller in callers:
-        caller.join()
+    together(call, range(8))
     assert [one for one in said if one != (0, b"")] == []
     assert len(said) == 160
     memory = check_sound(tmp_path)
@@ -54,15 +50,6 @@ def test_eight_callers_of_the_command_line_lose_nothing(tmp_path: Path) -> None:
 
 def test_two_first_callers_at_once_make_one_memory(tmp_path: Path) -> None:
     """A command that writes and finds no memory makes one: both find the same."""
-    done: list[int] = []
-    callers = [
-        threading.Thread(target=lambda key=key: done.append(run(tmp_path, "store", key, "1").returncode))
-        for key in ("a", "b", "c")
-    ]
-    for caller in callers:
-        caller.start()
-    for caller in callers:
-        caller.join()
-    assert done == [0, 0, 0]
+    assert together(lambda key: run(tmp_path, "store", key, "1").returncode, ["a", "b", "c"]) == [0, 0, 0]
     listed = run(tmp_path, "list", "--json")
     assert json.loads(listed.stdout) == ["a", "b", "c"]

@@ -8,7 +8,6 @@ and the title is what it was.
 from __future__ import annotations
 
 import json
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ import pytest
 from gitmem import Memory
 from tests.race.crowd import check_sound, results, start
 from tests.race.test_cli_crowd import run
+from tests.together import together
 
 BEGINNING = {"title": "project state", "elements": [], "count": 0}
 
@@ -71,10 +71,6 @@ def test_the_command_line_shares_a_document(store: Path) -> None:
             done = run(store, "--agent", name, "store", "document", "-", "--base", str(base), given=given)
             said.append((done.returncode, done.stderr))
 
-    callers = [threading.Thread(target=call, args=(name,)) for name in names]
-    for caller in callers:
-        caller.start()
-    for caller in callers:
-        caller.join()
+    together(call, names)
     assert said == [(0, b"")] * 16
     check_document(store, names, 4)

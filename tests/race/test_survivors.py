@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import pytest
 
 from gitmem import KeyExistsError, Memory
 from tests.race.crowd import check_sound, results, start
+from tests.together import together
 
 CROWD = 8
 
@@ -54,26 +54,17 @@ def test_the_compare_and_swap_alone_loses_nothing(store: Path) -> None:
 def test_threads_of_one_memory_lose_nothing(store: Path, lock: bool) -> None:
     """They share caches, the index and the lock's file; each counts, writes keys of its own, and reads."""
     memory = Memory.open(store, lock=lock)
-    failures: list[BaseException] = []
 
     def work(number: int) -> None:
-        try:
-            mine = memory.bind(agent=f"t{number}")
-            for turn in range(20):
-                mine.update("counter", lambda value: value + 1, default=0)
-                mine.store(f"own/{number}/{turn}", turn)
-                assert mine.retrieve(f"own/{number}/{turn}") == turn
-                assert len(mine.list(f"own/{number}/")) == turn + 1
-                assert mine.history(f"own/{number}/{turn}")[0].agent == f"t{number}"
-        except BaseException as error:
-            failures.append(error)
+        mine = memory.bind(agent=f"t{number}")
+        for turn in range(20):
+            mine.update("counter", lambda value: value + 1, default=0)
+            mine.store(f"own/{number}/{turn}", turn)
+            assert mine.retrieve(f"own/{number}/{turn}") == turn
+            assert len(mine.list(f"own/{number}/")) == turn + 1
+            assert mine.history(f"own/{number}/{turn}")[0].agent == f"t{number}"
 
-    threads = [threading.Thread(target=work, args=(number,)) for number in range(6)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert failures == []
+    together(work, range(6))
     assert memory.retrieve("counter") == 6 * 20
     assert len(memory.list("own/")) == 6 * 20
     memory.close()
@@ -99,12 +90,10 @@ def test_readers_never_see_half_a_commit(store: Path) -> None:
 
 def test_of_many_creators_one_gets_each_key(store: Path) -> None:
     """A claim has one holder."""
-    start_line = threading.Barrier(6)
     won: list[int] = []
 
     def work(number: int) -> None:
         memory = Memory.open(store, agent=f"t{number}", lock=number % 2 == 0)
-        start_line.wait()
         for turn in range(15):
             try:
                 memory.create(f"claim/{turn}", number)
@@ -112,9 +101,5 @@ def test_of_many_creators_one_gets_each_key(store: Path) -> None:
                 continue
             won.append(turn)
 
-    threads = [threading.Thread(target=work, args=(number,)) for number in range(6)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    together(work, range(6))
     assert sorted(won) == list(range(15))
