@@ -21,6 +21,7 @@ from gitmem.vault import Vault
 
 if TYPE_CHECKING:
     from gitmem.finding import Hit, Ranked
+    from gitmem.policy import Policy
     from gitmem.receipts.reading import Receipt
     from gitmem.receipts.tracing import Trace
 
@@ -54,6 +55,11 @@ class View:
     def snapshot(self) -> str:
         """The id of the commit that a read would see now."""
         return self._reader().snapshot.oid.hex()
+
+    @property
+    def policy(self) -> Policy:
+        """What gitmem.toml says in this snapshot. InvalidPolicyError with the line, if it is malformed."""
+        return self._vault.policy(self._reader().snapshot.root)
 
     # --- reads ---
 

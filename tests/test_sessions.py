@@ -154,7 +154,7 @@ def test_an_end_stores_what_the_session_did(memory: Memory, sessions: Sessions, 
             "ann": {"commits": 1, "keys": 0},
         },
         "keys": {"created": 1, "changed": 1, "deleted": 1},
-        "gates": [], "conflicts": {"made": [], "settled": []},
+        "gates": [], "conflicts": {"made": [], "settled": []}, "settings": [],
         "patterns": {"learned": [], "recalled": [], "without_outcome": []}, "journal": [], "artifacts": ["a.py"],
     }  # fmt: skip
     assert own(memory, made.id, "metadata") == {
@@ -469,6 +469,36 @@ def test_conflicts_that_came_or_went_while_it_ran_are_told(memory: Memory, sessi
     assert sorted(one.id for one in report.summary.settled) == sorted([before[1], during[1]])
     assert {one.key for one in report.summary.made} == {"during", "both", "mine"}
     assert [(one.kind, one.key) for one in report.open] == [("conflict", during[2])]
+
+
+def test_edits_of_what_all_share_are_told(memory: Memory, sessions: Sessions) -> None:
+    """A rule or a contract is no key, and changes more than most keys do; only those of the session count."""
+    made = sessions.start("x")
+    mine = memory.bind(session=made.id, agent="coder")
+    memory.settings.add_rule("a/**", "latest")
+    assert sessions.report(made.id).summary.settings == ()
+    mine.settings.add_rule("b/**", "total")
+    mine.store("k", 1)
+    mine.settings.set("abandoned_after", 10)
+    assert [(one.message, one.agent) for one in sessions.report(made.id).summary.settings] == [
+        ("rules add b/** total", "coder"), ("config abandoned_after 10", "coder"),
+    ]  # fmt: skip
+
+
+def test_copies_that_met_crosswise_do_not_hide_a_session(memory: Memory, sessions: Sessions) -> None:
+    """Its first and its last commit may lie beside each other, with several commits where they parted."""
+    there = memory.branch("there")
+    ours, theirs = memory.store("ours", 1).revision, there.store("theirs", 1).revision
+    memory.store("more ours", 1)
+    there.store("more theirs", 1)
+    memory.merge(theirs)
+    there.merge(ours)
+    run = memory.bind(session="r")
+    run.store("session/r/plan", {"name": "x"})
+    run.store("session/r/phase", "done")
+    there.bind(session="r").store("k", 1)
+    memory.merge("there")
+    assert [one.key for one in sessions.report("r").changes] == ["k"]
 
 
 def test_a_session_that_ended_stays_as_it_was_told(memory: Memory, sessions: Sessions) -> None:

@@ -18,7 +18,7 @@ from gitmem.recipes.session_names import slug
 if TYPE_CHECKING:
     from gitmem.recipes.journal import JournalEntry
     from gitmem.recipes.session import Report, SessionStatus
-    from gitmem.recipes.session_report import Decision, Summary
+    from gitmem.recipes.session_summary import Decision, Summary
     from gitmem.runs.effects import Effect
 
 Rows = Sequence[Sequence[str]]
@@ -71,6 +71,7 @@ def told(made: Report, *, whole: bool = False) -> list[str]:
         ("agents", [_agent(name, counts) for name, counts in did.agents.items()], ("cyan",)),
         ("keys", [(_counts(made),)], ()),
         ("", [_change(one) for one in made.changes], ()),
+        ("settings", [(one.message, f"{one.agent} at {one.time}") for one in did.settings], ("yellow",)),
         ("decided", _decided(did), ("cyan",)),
         ("conflicts", _conflicts(did), ()),
         ("journal", [_note(one) for one in did.journal if one.kind != "decision"], ("cyan",)),

@@ -168,7 +168,7 @@ class Sessions:
         return {facts.session: facts for facts in self._memory.sessions()}
 
     def _abandoned_after(self) -> float:
-        return self._memory.settings.policy.abandoned_after
+        return self._memory.policy.abandoned_after
 
     def _metadata(self, session: str) -> Entry | None:
         return self._memory.entry(own_key(session, "metadata"), None, namespace=COORDINATION)
