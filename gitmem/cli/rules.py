@@ -82,7 +82,7 @@ def remove_rule(place: Place, as_json: bool, number: int, message: str | None) -
     `gitmem rules list` shows the numbers; those behind it move up.
     """
     gone = writing(place, create=False).settings.remove_rule(number, message=message)
-    write_json(_as_json(gone, number)) if as_json else write(f"removed rule {number}: {_as_line(gone)}")
+    _told_removed(gone, number, as_json, "rule")
 
 
 @rules.verb("test")
@@ -168,7 +168,7 @@ def remove_contract(place: Place, as_json: bool, number: int, message: str | Non
     `gitmem contract list` shows the numbers; those behind it move up.
     """
     gone = writing(place, create=False).settings.remove_contract(number, message=message)
-    write_json(_as_json(gone, number)) if as_json else write(f"removed contract {number}: {_as_line(gone)}")
+    _told_removed(gone, number, as_json, "contract")
 
 
 @contract.verb("check")
@@ -206,6 +206,10 @@ def _told_added(made: Agreed, before: Sequence[Agreed], now: Sequence[Agreed], a
         write(f"{'moved' if moved else 'there already'}: {kind} {number}: {_as_line(made)}")
     else:
         write(f"added {kind} {number}: {_as_line(made)}")
+
+
+def _told_removed(gone: Agreed, number: int, as_json: bool, kind: str) -> None:
+    write_json(_as_json(gone, number)) if as_json else write(f"removed {kind} {number}: {_as_line(gone)}")
 
 
 def _told_list(found: Sequence[Agreed], as_json: bool, nothing: str) -> None:
