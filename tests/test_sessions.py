@@ -478,7 +478,8 @@ def test_edits_of_what_all_share_are_told(memory: Memory, sessions: Sessions) ->
     memory.settings.add_rule("a/**", "latest")
     assert sessions.report(made.id).summary.settings == ()
     mine.settings.add_rule("b/**", "total")
-    mine.store("k", 1)
+    mine.store("k", 1, ttl=60)
+    mine.store("k", 1, ttl=90)  # a commit that changes no key either
     mine.settings.set("abandoned_after", 10)
     assert [(one.message, one.agent) for one in sessions.report(made.id).summary.settings] == [
         ("rules add b/** total", "coder"), ("config abandoned_after 10", "coder"),
