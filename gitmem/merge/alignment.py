@@ -62,7 +62,10 @@ def _joined(pairs: list[tuple[int, int]]) -> list[Block]:
 
 
 def _agree(one: Marks, row: int, other: Marks, column: int) -> int:
-    """How long both go on alike from there. In growing steps, since slices are compared in C."""
+    """How long both go on alike from there; beyond an end not at all.
+
+    In growing steps, since slices are compared in C.
+    """
     length, step, end = 0, 1, min(len(one) - row, len(other) - column)
     while length < end:
         if one[row + length : row + length + step] == other[column + length : column + length + step]:
@@ -72,22 +75,7 @@ def _agree(one: Marks, row: int, other: Marks, column: int) -> int:
             step //= 2
         else:
             break
-    return min(length, end)
-
-
-def _agree_before(one: Marks, row: int, other: Marks, column: int) -> int:
-    """How long both are alike just before there."""
-    length, step, end = 0, 1, min(row, column)
-    while length < end:
-        step = min(step, end - length)
-        if one[row - length - step : row - length] == other[column - length - step : column - length]:
-            length += step
-            step *= 2
-        elif step > 1:
-            step //= 2
-        else:
-            break
-    return length
+    return min(length, end) if end > 0 else 0
 
 
 # --- few differences
@@ -123,7 +111,8 @@ def _reach(one: Marks, other: Marks, most: int) -> list[dict[int, int]] | None:
     last = len(one) - len(other)
     if abs(last) > most:
         return None
-    found = [{last: len(one) - _agree_before(one, len(one), other, len(other))}]
+    back, other_back = one[::-1], other[::-1]  # what is alike just before a point goes on alike from there
+    found = [{last: len(one) - _agree(back, 0, other_back, 0)}]
     while found[-1].get(0, 1) > 0:
         count = len(found)
         if count > most:
@@ -131,7 +120,7 @@ def _reach(one: Marks, other: Marks, most: int) -> list[dict[int, int]] | None:
         before, now = found[-1], {}
         for diagonal in range(last - count, last + count + 1, 2):
             row = min(before.get(diagonal + 1, len(one) + 2) - 1, before.get(diagonal - 1, len(one) + 1))
-            now[diagonal] = row - _agree_before(one, row, other, row - diagonal)
+            now[diagonal] = row - _agree(back, len(one) - row, other_back, len(other) - row + diagonal)
         found.append(now)
     return found
 
