@@ -258,13 +258,13 @@ class Index:
         """Every session that a commit up to `head` names, in no particular order."""
         return self._ask(lambda ledger: runs.sessions(ledger, self._place(ledger, head)))
 
-    def commits(self, span: runs.Span) -> list[runs.RunCommit]:
-        """The commits of a span, parents first."""
-        return self._ask(lambda ledger: runs.commits(ledger, span, self._place))
+    def commits(self, *spans: runs.Span) -> list[runs.RunCommit]:
+        """The commits of some spans, parents first, each once."""
+        return self._ask(lambda ledger: runs.commits(ledger, spans, self._place))
 
-    def made(self, span: runs.Span, wanted: Callable[[str, str], bool]) -> list[runs.Made]:
-        """The versions that the commits of a span made of wanted (namespace, key)s, parents first."""
-        return self._ask(lambda ledger: runs.made(ledger, span, self._place, wanted))
+    def made(self, spans: Sequence[runs.Span], wanted: Callable[[str, str], bool]) -> list[runs.Made]:
+        """The versions that the commits of some spans made of wanted (namespace, key)s, parents first, each once."""
+        return self._ask(lambda ledger: runs.made(ledger, spans, self._place, wanted))
 
     def undos(self, head: Oid) -> list[runs.UndoRow]:
         """The commits up to `head` that say that they undo others, parents first."""

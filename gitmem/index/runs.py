@@ -7,7 +7,7 @@ for each commit of the run, however long the rest of the history is.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeAlias
 
@@ -132,18 +132,20 @@ def _revision(ledger: Ledger, ord: int) -> Oid:
     return revision
 
 
-def commits(ledger: Ledger, span: Span, place_of: Where) -> list[RunCommit]:
-    """The commits of a span, parents first."""
-    return [RunCommit._make(row) for row in _rows(ledger, span, place_of, _COMMITS)]
+def commits(ledger: Ledger, spans: Sequence[Span], place_of: Where) -> list[RunCommit]:
+    """The commits of some spans, parents first."""
+    return [RunCommit._make(row) for row in _rows(ledger, spans, place_of, _COMMITS)]
 
 
-def made(ledger: Ledger, span: Span, place_of: Where, wanted: Callable[[str, str], bool]) -> list[Made]:
-    """The versions of wanted keys that the commits of a span made, parents first."""
+def made(
+    ledger: Ledger, spans: Sequence[Span], place_of: Where, wanted: Callable[[str, str], bool]
+) -> list[Made]:
+    """The versions of wanted keys that the commits of some spans made, parents first."""
     judged: dict[int, bool] = {}
     last: dict[int, Made] = {}
     found = []
     commit = None
-    for row in _rows(ledger, span, place_of, _VERSIONS):
+    for row in _rows(ledger, spans, place_of, _VERSIONS):
         key_id, namespace, key, version, blob = row[7:]
         if key_id not in judged:
             judged[key_id] = wanted(namespace, key)
@@ -175,8 +177,15 @@ def _before(
     return None, None
 
 
-def _rows(ledger: Ledger, span: Span, place_of: Where, sql: str) -> Iterator[tuple[Any, ...]]:
-    """The rows of a query that begin with the ord and the chain of a commit in the span."""
+def _rows(ledger: Ledger, spans: Sequence[Span], place_of: Where, sql: str) -> Iterable[tuple[Any, ...]]:
+    """The rows of a query that begin with the ord and the chain of a commit in one of the spans, each once."""
+    if len(spans) == 1:
+        return _of_span(ledger, spans[0], place_of, sql)
+    rows = {row for span in spans for row in _of_span(ledger, span, place_of, sql)}
+    return sorted(rows, key=lambda row: row[0])
+
+
+def _of_span(ledger: Ledger, span: Span, place_of: Where, sql: str) -> Iterator[tuple[Any, ...]]:
     until = place_of(ledger, span.until)
     if span.alone:
         yield from ledger.db.execute(sql.format("c.ord = ?"), (until.ord,)).fetchall()

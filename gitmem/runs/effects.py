@@ -69,7 +69,7 @@ def effects(vault: Vault, head: Snapshot, run: Run, *, namespace: str | None, pa
     """The keys that a run made versions of, sorted. InvalidPatternError for a malformed glob."""
     versions = Versions(vault, head.root)
     found: dict[KeyId, list[tuple[Made, Past]]] = {}
-    for one, past in versions.made(run.span, wanted(namespace, pattern)):
+    for one, past in versions.made([run.span], wanted(namespace, pattern)):
         found.setdefault((one.namespace, one.key), []).append((one, past))
     return list(_told(found, versions))
 

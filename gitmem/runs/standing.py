@@ -9,9 +9,10 @@ An undo U names a run and perhaps narrows it to some keys. For one key:
 So undoing an undo lets what it took stand again, and a run that does not stand is not undone twice: of a counter that
 would count it twice.
 
-    An undo that is itself of the run that is undone now, and that undid nothing but commits of this run, and these
-    commits cancel each other: they are taken, but there is nothing left of them to be merged out. (A session may undo
-    a part of itself, or all of it.)
+What an undo has to do to a value follows from what stands before and after it. A commit that stood and does not stand
+any more is merged out; one that stands again is merged in. Where an undo is undone, merging it out does that for all
+that it took at once, and most exactly: it is done so if this is just what is needed. (It is not if, say, a part of what
+it took was undone by somebody else meanwhile, or is of the run that is undone now.)
 
 Knows what commits say that they undo; does not know what became of the values.
 Law: it follows from the commits that precede the head, each judged by those that precede it.
@@ -20,7 +21,7 @@ Law: it follows from the commits that precede the head, each judged by those tha
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import cached_property
 from typing import NamedTuple, TypeAlias
 
@@ -37,7 +38,8 @@ Narrow: TypeAlias = tuple[bool, ...]
 
 
 RUN, NOBODY = -1, -2
-"""Whose run is left out of account, beside the number of an undo: the one that is undone now, or none."""
+"""Beside the numbers of undos: the undo that is being made, and none."""
+OUT, IN = -1, 1
 
 
 class Mark(NamedTuple):
@@ -50,23 +52,55 @@ class Mark(NamedTuple):
 class Standing:
     """The undos that precede a head, and what stands there."""
 
-    def __init__(self, vault: Vault, head: Snapshot, run: Sequence[RunCommit] | None = None) -> None:
-        """With a `run`: only what concerns its commits is looked at."""
+    def __init__(self, vault: Vault, head: Snapshot, span: Span | None = None) -> None:
+        """With the `span` of a run: only what concerns its commits is looked at.
+
+        `run` are its commits, `spans` and `commits` all that an undo of it may have to merge out or in: the run's own,
+        and what undos of it took; parents first.
+        """
         self.undos = vault.indexed(head).undos(head.oid)
+        self.numbers = {undo.revision: number for number, undo in enumerate(self.undos)}
         self._index, self._head = vault.index, head.oid
         self._runs: dict[int, Commits] = {}
         self._judges: dict[Narrow, Judge] = {}
         self._narrowed = [one for one, undo in enumerate(self.undos) if (undo.keys, undo.namespace) != (None, None)]
-        self.numbers = {undo.revision: number for number, undo in enumerate(self.undos)}
-        self._commits = frozenset(one.revision for one in run or ())
-        self._concerned = range(len(self.undos)) if run is None else sorted(self._concerning(run))
+        self.run_commits = [] if span is None else self._index.commits(span)
+        self._commits = frozenset(one.revision for one in self.run_commits)
+        self.spans = [] if span is None else self._reached(span)
+        self.commits = self.run_commits if len(self.spans) < 2 else self._index.commits(*self.spans)
+        self._concerned = range(len(self.undos)) if span is None else sorted(self._concerning())
 
-    def stands(self, commit: RunCommit, namespace: str, key: str) -> bool:
-        """Whether an undo of the run has to merge out what this commit of it wrote of a key."""
+    def _reached(self, span: Span) -> list[Span]:
+        """The run, the runs that undos of it name, and so on."""
+        found = {span: None}
+        waiting = [number for number in range(len(self.undos)) if self.owns(RUN, number)]
+        seen = set(waiting)
+        while waiting:
+            number = waiting.pop()
+            named = self._span(number)
+            if named is not None:
+                found[named] = None
+            below = {one for one in range(number) if one not in seen and self.owns(number, one)}
+            seen |= below
+            waiting += below
+        return list(found)
+
+    def chosen(self, namespace: str, key: str, commits: Iterable[RunCommit]) -> dict[Oid, int]:
+        """What an undo of the run has to merge OUT or IN of these commits, which made versions of a key; no others."""
         if not self._concerned:
-            return True
-        mark, judge = Mark(commit.revision, commit.session), self._judge(namespace, key)
-        return not judge.over_without(RUN, None, mark) and not judge.cancelled(mark)
+            return {one.revision: OUT for one in commits}
+        judge = self._judge(namespace, key)
+        marks = [
+            Mark(one.revision, one.session) for one in commits if self.numbers.get(one.revision) not in judge.numbers
+        ]
+        needed = {mark: shift for mark in marks if (shift := judge.shift(RUN, mark))}
+        found = {}
+        for number in judge.own:
+            share = {mark: -shift for mark in marks if (shift := judge.shift(number, mark))}
+            if all(needed.get(mark) == shift for mark, shift in share.items()):
+                found[self.undos[number].revision] = OUT
+                needed = {mark: shift for mark, shift in needed.items() if mark not in share}
+        return found | {mark.revision: shift for mark, shift in needed.items()}
 
     def already(self) -> list[Oid]:
         """The undos of the run, or of a part of it, that stand; the newest first."""
@@ -84,12 +118,12 @@ class Standing:
                 return undo.revision
         return None
 
-    def _concerning(self, run: Sequence[RunCommit]) -> set[int]:
-        """The undos that are of the run, or about one of its commits, or about such an undo."""
-        revisions, sessions = set(self._commits), {one.session for one in run}
+    def _concerning(self) -> set[int]:
+        """The undos that are about one of these commits, or of them, or about such an undo."""
+        revisions, sessions = {one.revision for one in self.commits}, {one.session for one in self.commits}
         found = set()
         for number, undo in enumerate(self.undos):
-            if undo.revision in self._commits or self._names(number, revisions, sessions):
+            if undo.revision in revisions or self._names(number, revisions, sessions):
                 found.add(number)
                 revisions.add(undo.revision)
                 sessions.add(undo.session)
@@ -113,7 +147,9 @@ class Standing:
         return self._runs[number]
 
     def covers(self, number: int, mark: Mark) -> bool:
-        """Whether an undo names this commit; cheap where this is an undo too, or of another session."""
+        """Whether an undo (or RUN) names this commit; cheap where this is an undo too, or of another session."""
+        if number == RUN:
+            return mark.revision in self._commits
         span = parsed(self.undos[number].undoes, self._head)
         if span.alone:
             return span.until == mark.revision
@@ -126,13 +162,7 @@ class Standing:
     def owns(self, owner: int, number: int) -> bool:
         """Whether an undo is of the run that another undo names (or of RUN, or of NOBODY)."""
         undo = self.undos[number]
-        if owner < 0:
-            return owner == RUN and undo.revision in self._commits
-        return self.covers(owner, Mark(undo.revision, undo.session))
-
-    def is_inner(self, number: int) -> bool:
-        """Whether an undo is of the run and undid nothing but commits of it."""
-        return self.owns(RUN, number) and self.run(number) <= self._commits
+        return owner != NOBODY and self.covers(owner, Mark(undo.revision, undo.session))
 
     def precedes(self, number: int, later: int | None) -> bool:
         """Whether an undo is an ancestor of another one (None: of the head, as all are)."""
@@ -176,59 +206,66 @@ class Judge:
 
     def __init__(self, standing: Standing, numbers: list[int]) -> None:
         """`numbers` are the undos that are about these keys, parents first."""
-        self._standing, self._numbers = standing, numbers
+        self._standing, self.numbers = standing, numbers
         self._fallen: dict[tuple[int, int | None], frozenset[int]] = {}
+        self._after: dict[int, frozenset[int]] = {}
+        self._befores: dict[int | None, list[int]] = {}
         self._takes: dict[tuple[int, Oid], bool] = {}
 
-    def over_without(self, owner: int, at: int | None, mark: Mark) -> bool:
-        """Whether a commit would not stand at a place even if nothing of its run, which is the owner's, stood there."""
-        dead = self.dead(owner, at)
-        return any(number not in dead and self._taken(number, mark) for number in self._before(at))
+    @cached_property
+    def own(self) -> list[int]:
+        """The undos that are of the run and stand, the newest first."""
+        dead = self.dead(NOBODY)
+        return [one for one in reversed(self.numbers) if one not in dead and self._standing.owns(RUN, one)]
 
-    def cancelled(self, mark: Mark) -> bool:
-        """Whether a commit of the run is a standing undo of nothing but this run, or was taken by one."""
-        own = self._standing.numbers.get(mark.revision)
-        return own in self._inner or any(self._taken(number, mark) for number in self._inner)
+    def shift(self, number: int, mark: Mark) -> int:
+        """What an undo (or RUN) changes for a commit: OUT if it stood and does not any more, IN if it stands again."""
+        at = None if number == RUN else number
+        before, after = self._before(at), [*self._before(at), number]
+        if number not in self._after:
+            self._after[number] = self._falling(after, NOBODY)
+        return self._stands(mark, after, self._after[number]) - self._stands(mark, before, self.dead(NOBODY, at))
 
     def dead(self, owner: int, at: int | None = None) -> frozenset[int]:
         """The undos before a place that do not stand there, or would not if nothing of the owner's run did."""
         if (owner, at) not in self._fallen:
-            self._fallen[owner, at] = self._judged(owner, at)
+            before = self._before(at)
+            for number in before:  # each is judged by those before it: asked for in this order, nothing goes deep
+                self.dead(number, number)
+            self._fallen[owner, at] = self._falling(before, owner)
         return self._fallen[owner, at]
 
-    def _judged(self, owner: int, at: int | None) -> frozenset[int]:
+    def _falling(self, numbers: Sequence[int], owner: int) -> frozenset[int]:
+        """Those of some undos that do not stand among them, or would not if nothing of the owner's run did."""
         dead: set[int] = set()
-        before = list(self._before(at))
-        for number in before:  # each is judged by those before it: asked for in this order, nothing goes deep
-            self.dead(number, number)
-        for place, number in reversed(list(enumerate(before))):
+        for place, number in reversed(list(enumerate(numbers))):
+            if number == RUN:
+                continue
             undo = self._standing.undos[number]
-            mark = Mark(undo.revision, undo.session)
-            taken = any(later not in dead and self._taken(later, mark) for later in before[place + 1 :])
-            if taken or self._standing.owns(owner, number):
+            stands = self._stands(Mark(undo.revision, undo.session), numbers[place + 1 :], dead)
+            if not stands or self._standing.owns(owner, number):
                 dead.add(number)
         return frozenset(dead)
+
+    def _stands(self, mark: Mark, numbers: Sequence[int], dead: Collection[int]) -> bool:
+        return not any(number not in dead and self._taken(number, mark) for number in numbers)
 
     def _taken(self, number: int, mark: Mark) -> bool:
         """Whether an undo took a commit."""
         known = self._takes.get((number, mark.revision))
         if known is None:
-            known = self._standing.covers(number, mark) and not self.over_without(number, number, mark)
+            at = None if number == RUN else number
+            known = self._standing.covers(number, mark) and self._stands(
+                mark, self._before(at), self.dead(number, at)
+            )
             self._takes[number, mark.revision] = known
         return known
 
-    @cached_property
-    def _inner(self) -> frozenset[int]:
-        """The undos that stand, are of the run, and undid nothing but commits of it."""
-        dead = self.dead(NOBODY)
-        return frozenset(one for one in self._numbers if one not in dead and self._standing.is_inner(one))
-
-    def _before(self, at: int | None) -> Iterator[int]:
-        for number in self._numbers:
-            if number == at:
-                return
-            if self._standing.precedes(number, at):
-                yield number
+    def _before(self, at: int | None) -> list[int]:
+        if at not in self._befores:
+            numbers = self.numbers if at is None else self.numbers[: self.numbers.index(at)]
+            self._befores[at] = [one for one in numbers if self._standing.precedes(one, at)]
+        return self._befores[at]
 
 
 def _narrowing(undo: UndoRow) -> Callable[[str, str], bool]:

@@ -48,6 +48,10 @@ class Touch(NamedTuple):
     after: State
     before: State
 
+    def reversed(self) -> Touch:
+        """The touch that is merged in instead of out."""
+        return self._replace(after=self.before, before=self.after)
+
     def joined(self, older: Touch) -> Touch | None:
         """This touch and the one before it as one, if nothing that lasts lies between them."""
         return self._replace(first=older.first, before=older.before) if self.before == older.after else None

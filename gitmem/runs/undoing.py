@@ -8,7 +8,7 @@ itself stays. It is a step of the write path: decided anew, on the newest snapsh
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -26,7 +26,7 @@ from gitmem.reader import Reader
 from gitmem.runs.deciding import Circumstances, Decision, Key
 from gitmem.runs.naming import Run, named, outside, parsed
 from gitmem.runs.others import Others
-from gitmem.runs.standing import Standing
+from gitmem.runs.standing import IN, OUT, Standing
 from gitmem.runs.states import State, States, Touch
 from gitmem.runs.told import UndoConflict, Undone, refused
 from gitmem.runs.versions import Past, Versions
@@ -141,25 +141,27 @@ class _Attempt:
 
     def run(self) -> None:
         """Stage what every key of the run becomes."""
-        run = self._vault.index.commits(self._span)
-        self.standing = Standing(self._vault, self._reader.snapshot, run)
-        self._renewals = self._states.renewals(run)
-        self._order = {commit.revision: number for number, commit in enumerate(run)}
+        self.standing = Standing(self._vault, self._reader.snapshot, self._span)
+        self._renewals = self._states.renewals(self.standing.run_commits)
+        self._order = {commit.revision: number for number, commit in enumerate(self.standing.commits)}
         for where, made in sorted(self._made().items()):
-            self.count += len(made)
             self._take_back(where, made)
 
     def _made(self) -> dict[KeyId, list[tuple[Made, Past]]]:
-        """The versions that stand and are to be taken back, by key, parents first."""
+        """The versions that may be merged out or in, by key, parents first; none of sessions' own keys."""
         found: dict[KeyId, list[tuple[Made, Past]]] = {}
-        for one, past in self._versions.made(self._span, wanted(self._wish.namespace, self._wish.keys)):
-            if not _is_account(one) and self.standing.stands(one.commit, one.namespace, one.key):
+        for one, past in self._versions.made(self.standing.spans, wanted(self._wish.namespace, self._wish.keys)):
+            if not _is_account(one):
                 found.setdefault((one.namespace, one.key), []).append((one, past))
         return found
 
     def _take_back(self, where: KeyId, made: Sequence[tuple[Made, Past]]) -> None:
+        chosen = self.standing.chosen(*where, [one.commit for one, _ in made])
         now = self._states.now(self._reader, where)
-        touches = self._touches(where, now, made)
+        touches = self._touches(where, now, [one for one in made if one[0].commit.revision in chosen], chosen)
+        self.count += len(touches)
+        if not touches:
+            return
         others = Others(self._vault, self._reader.snapshot.oid, where, self._order, self._shown)
         found = self._decision(where, now, touches, others)
         self.conflicts += (self._signed(where, one, others) for one in found.conflicts)
@@ -170,14 +172,19 @@ class _Attempt:
             value = self._read(found.state.blob, where)
             self.stage.put("undo", *where, value, expires=found.state.expires)
 
-    def _touches(self, where: KeyId, now: State, made: Sequence[tuple[Made, Past]]) -> list[Touch]:
-        """The versions, newest first, and among them the renewals of the run where they matter."""
+    def _touches(
+        self, where: KeyId, now: State, made: Sequence[tuple[Made, Past]], chosen: Mapping[Oid, int]
+    ) -> list[Touch]:
+        """What is merged out, newest first, renewals of the run among it where they matter; then what is merged in."""
         touches = [self._states.touch(*one) for one in made]
-        if now.expires is not None and now != touches[-1].after:
+        ins = [one.reversed() for one in touches if chosen[one.last] == IN]
+        outs = [one for one in touches if chosen[one.last] == OUT]
+        if now.expires is not None and outs and now != outs[-1].after:
             renewals = self._renewals.of(where)
-            touches += (touch for commit, touch in renewals if self.standing.stands(commit, *where))
-            touches.sort(key=lambda one: self._order[one.last])
-        return touches[::-1]
+            renewing = self.standing.chosen(*where, [commit for commit, _ in renewals])
+            outs += (touch for commit, touch in renewals if renewing.get(commit.revision) == OUT)
+            outs.sort(key=lambda one: self._order[one.last])
+        return [*outs[::-1], *ins]
 
     def _decision(self, where: KeyId, now: State, touches: list[Touch], others: Others) -> Decision:
         """What the key becomes. What an earlier attempt decided holds, if all is as it was and nothing expires."""

@@ -7,7 +7,7 @@ measured against what gitmem would have made of the same parents: else both side
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from gitmem.codec import decode
@@ -38,9 +38,9 @@ class Versions:
         self._merges: dict[Oid, dict[KeyId, Oid | None] | None] = {}
         self._bodies: dict[Oid, bytes] = {}
 
-    def made(self, span: Span, wanted: Wanted) -> Iterator[tuple[Made, Past]]:
+    def made(self, spans: Sequence[Span], wanted: Wanted) -> Iterator[tuple[Made, Past]]:
         """The versions of wanted keys, parents first, without those of merges that gitmem made."""
-        for one in self._vault.index.made(span, wanted):
+        for one in self._vault.index.made(spans, wanted):
             if one.commit.parents < 2:
                 yield one, Past(one.before, one.before_revision)
             elif one.commit.agent != SELF:
