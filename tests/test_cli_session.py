@@ -231,8 +231,12 @@ def test_show_answers_what_an_auditor_asks() -> None:
     done("gate", "request", "release", "--agent", "coder")
     done("gate", "approve", "planning", "--agent", "boss")
     done("journal", "add", "Use JWT", "--type", "decision")
+    done("config", "audit_reads", "true")
+    done("retrieve", "old", "--agent", "coder")
     done("session", "leave")
     told = done("session", "show", "x").splitlines()
+    assert "reads\tcoder\t1 key here" in told
+    assert any(line.startswith("settings\tconfig audit_reads true\tann at ") for line in told)
     assert told[0] == f"{name}  running"
     assert "about\ttopic\tx" in told
     assert "agents\tcoder\t3 commits\t3 keys" in told

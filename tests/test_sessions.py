@@ -502,6 +502,21 @@ def test_copies_that_met_crosswise_do_not_hide_a_session(memory: Memory, session
     assert [one.key for one in sessions.report("r").changes] == ["k"]
 
 
+def test_what_was_read_under_a_session_is_counted(memory: Memory, sessions: Sessions) -> None:
+    """Where reads are noted: by agent, each key once. Looking at a session is no reading under it."""
+    memory.settings.set("audit_reads", True)
+    made = sessions.start("x")
+    coder, tester = (memory.bind(session=made.id, agent=name) for name in ("coder", "tester"))
+    for key in ("a", "b", "checkpoint/gates/g"):
+        memory.store(key, "pending")
+    for reader, keys in ((coder, "aab"), (tester, "a")):
+        for key in keys:
+            reader.retrieve(key)
+    mine = Sessions(coder)
+    assert mine.end(made.id).reads == {"coder": 2, "tester": 1}
+    assert mine.report(made.id).reads == {"coder": 2, "tester": 1}
+
+
 def test_a_session_that_ended_stays_as_it_was_told(memory: Memory, sessions: Sessions) -> None:
     """What others write later changes nothing of what it did."""
     made = sessions.start("x")

@@ -71,6 +71,7 @@ def told(made: Report, *, whole: bool = False) -> list[str]:
         ("agents", [_agent(name, counts) for name, counts in did.agents.items()], ("cyan",)),
         ("keys", [(_counts(made),)], ()),
         ("", [_change(one) for one in made.changes], ()),
+        ("reads", [(name, f"{counted(number, 'key')} here") for name, number in made.reads.items()], ("cyan",)),
         ("settings", [(one.message, f"{one.agent} at {one.time}") for one in did.settings], ("yellow",)),
         ("decided", _decided(did), ("cyan",)),
         ("conflicts", _conflicts(did), ()),

@@ -56,7 +56,7 @@ class Sessions:
     """
 
     def __init__(self, memory: Memory) -> None:
-        self._memory = memory
+        self._memory = memory.bind(session=None)  # looking at a session is no reading under one
 
     # --- a session's life
 

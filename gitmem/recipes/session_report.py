@@ -6,6 +6,7 @@ Law: what it did is told as of its end, what is open as of now.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -47,6 +48,7 @@ class Open(NamedTuple):
 class Report:
     """All that there is to say of a session. `changes` are the keys that it wrote, without its own.
 
+    `reads` counts by agent the keys that were read under it on this machine, while gitmem.toml said `audit_reads`.
     `phase` and `progress` are what its agents say of it last.
     """
 
@@ -54,6 +56,7 @@ class Report:
     summary: Summary
     changes: tuple[Effect, ...]
     open: tuple[Open, ...]
+    reads: Mapping[str, int]
     phase: Any
     progress: Any
 
@@ -66,6 +69,7 @@ class Report:
             "summary": self.summary.to_json(),
             "changes": [_change(one) for one in self.changes],
             "open": [one.to_json() for one in self.open],
+            "reads": dict(self.reads),
         }
 
 
@@ -85,6 +89,7 @@ def report(memory: Memory, status: SessionStatus, *, then: View | None = None) -
         summary=summary,
         changes=changes,
         open=tuple(_open(memory, status, changes, summary)),
+        reads=_reads(memory, status),
         phase=said(then, status, "phase"),
         progress=said(then, status, "progress"),
     )
@@ -111,6 +116,11 @@ def _open(memory: Memory, status: SessionStatus, changes: Sequence[Effect], did:
     for note in did.journal:
         if note.kind in _ASKING and memory.entry(note.key, None, namespace=JOURNAL) is not None:
             yield Open(note.kind, JOURNAL, note.key, note.title)
+
+
+def _reads(memory: Memory, status: SessionStatus) -> dict[str, int]:
+    told = {(one.agent, one.namespace, one.key) for one in memory.reads(session=status.id)}
+    return dict(sorted(Counter(agent for agent, *_ in told).items()))
 
 
 def _mine(memory: Memory, status: SessionStatus, some: Sequence[Effect]) -> Iterator[tuple[Effect, Entry]]:
