@@ -37,7 +37,7 @@ __all__ = ["FOLDER", "Learned", "Pattern", "Patterns", "Recalled", "Similar", "k
 LIKE = 0.5
 """From this likeness on a pattern is pointed out when another is learned."""
 
-_ASKED = 30  # so many candidates are looked at for their outcomes, age and words
+_ASKED = 24  # so many candidates are looked at for their outcomes, age and words
 _NEARBY = 20
 _POINTED_OUT = 3
 _TOLD = 300  # so much of an approach is looked for elsewhere, in characters
