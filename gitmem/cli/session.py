@@ -46,7 +46,7 @@ _THIS: _Decorator = click.argument("name", metavar="ID", shell_complete=_session
 
 @family("session")
 def session() -> None:
-    """Give a stretch of work a name, to look at it, compare it, or take it back as a whole.
+    """Give a stretch of work a name: look at it, compare it, end it.
 
     While a session is active, all that is written on this machine belongs to it; --session ID or GITMEM_SESSION name
     another one. An ID is a session's name, the beginning of it, words out of it (its topic), or `last`; where it may be
