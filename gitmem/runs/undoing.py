@@ -19,7 +19,7 @@ from gitmem.history import wanted
 from gitmem.index.runs import Made
 from gitmem.keys import COORDINATION
 from gitmem.merge import Conflict
-from gitmem.objects import Oid
+from gitmem.objects import Oid, hash_object
 from gitmem.place import POLICY_FILE
 from gitmem.provenance import UNDO_KEYS, UNDO_NAMESPACE, UNDOES, session_folder
 from gitmem.reader import Reader
@@ -218,14 +218,13 @@ def _is_account(one: Made) -> bool:
 
 def _changes(stage: Stage) -> Iterator[Change]:
     """What a stage changes, sorted; an expiry alone is none."""
-    vault, root = stage.reader.vault, stage.reader.snapshot.root
-    versions = Versions(vault, root)
-    for (namespace, key), staged in sorted(stage.staged.items(), key=lambda one: one[0]):
-        before = versions.shown(stage.reader.blob(namespace, key), namespace, key)
-        after = ABSENT if staged.body is None else decode_trusted(staged.body)
-        change = Change(namespace, key, operation_of(before, after), before, after)
-        if before is ABSENT or after is ABSENT or change.members:
-            yield change
+    versions = Versions(stage.reader.vault, stage.reader.snapshot.root)
+    for (namespace, key), (body, _) in sorted(stage.staged.items(), key=lambda one: one[0]):
+        blob = stage.reader.blob(namespace, key)
+        if blob != (None if body is None else hash_object("blob", body)):
+            before = versions.shown(blob, namespace, key)
+            after = ABSENT if body is None else decode_trusted(body)
+            yield Change(namespace, key, operation_of(blob, body), before, after)
 
 
 __all__ = ["CHOICES", "Wish", "undo"]
