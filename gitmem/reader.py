@@ -38,8 +38,8 @@ if TYPE_CHECKING:  # entries and globs are imported where they are used: a cold 
         def past(self, snapshot: Oid) -> Witness: ...
 
 
-Told: TypeAlias = "tuple[str, str, Oid, str | None]"
-"""Namespace, key and blob of something that was read, and the revision (hex) of its version where that is known."""
+Told: TypeAlias = "tuple[str, str, Oid, str]"
+"""Namespace, key and blob of something that was read, and the revision (hex) of its version."""
 
 _BATCH = 500
 _NEAR = 500

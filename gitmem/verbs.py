@@ -60,11 +60,12 @@ class Verbs(View):
 
     def _witness(self, snapshot: Snapshot) -> Witness | None:
         """Who notes what is read at this snapshot; None where no session is bound, or nobody asked for it."""
-        if self._stamp.session is None or not self._vault.policy(snapshot.root).audit_reads:
+        agent, session = self._stamp
+        if session is None or not self._vault.policy(snapshot.root).audit_reads:
             return None
         from gitmem.receipts.noting import recorder
 
-        return recorder(self._vault, snapshot, self._stamp, self._branch)
+        return recorder(self._vault, snapshot.oid, agent, session, branch=self._branch)
 
     # --- one key ---
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from gitmem.receipts import noting
 from gitmem.receipts.noting import FILE, Unnoted
 from gitmem.vault import Unreadable
 from tests.conftest import Clock, Git
+from tests.processes import PATIENCE, linux
 
 SESSION = "session-1"
 
@@ -185,6 +187,32 @@ def test_a_value_that_expired_since_was_told_all_the_same(
     assert told(writer) == [("reader", "a", 1)]
 
 
+def test_a_value_that_expires_while_it_is_told_was_told(tmp_path: Path, clock: Clock) -> None:
+    """The clock goes on between reading and noting."""
+
+    class Hurried(Clock):
+        def __call__(self) -> datetime:
+            self.advance(20)
+            return self.now
+
+    with Memory.open(tmp_path, clock=clock) as memory:
+        memory.settings.set("audit_reads", True)
+        memory.store("a", 1, ttl=30)
+    with Memory.open(tmp_path, clock=Hurried(clock.now), agent="reader", session=SESSION) as reader:
+        assert reader.entry("a").value == 1
+        assert told(reader) == [("reader", "a", 1)]
+
+
+def test_what_is_shown_later_is_noted_as_it_was_read(writer: Memory, opened: Callable[..., Memory]) -> None:
+    """Who chooses among many entries shows a few of them, and others write meanwhile."""
+    writer.store("a", 1)
+    reader = opened()
+    found = reader.bind(session=None).search("**")
+    writer.store("a", 2)
+    reader.show(found)
+    assert told(writer) == [("reader", "a", 1)]
+
+
 # --- once
 
 
@@ -215,16 +243,47 @@ def test_a_version_is_told_once_though_others_write_in_between(writer: Memory, o
     assert told(writer) == [("reader", "a", 1)]
 
 
-def test_the_same_bytes_again_are_another_version(writer: Memory, opened: Callable[..., Memory]) -> None:
+@pytest.mark.parametrize("verb", ["retrieve", "entry", "search"])
+def test_the_same_bytes_again_are_another_version(verb: str, writer: Memory, opened: Callable[..., Memory]) -> None:
     """Good, bad, good: the reader of the first and the third has read two versions, and not the second."""
     reader = opened()
     for value in ("good", "bad", "good"):
         writer.store("a", value)
         if value == "good":
-            reader.retrieve("a")
+            getattr(reader, verb)("a")
             writer.store("b", value)
-            reader.retrieve("a")
+            getattr(reader, verb)("a")
     assert told(writer) == [("reader", "a", 1), ("reader", "a", 3)]
+
+
+def test_whoever_asks_for_entries_again_and_again_fills_no_disk(
+    writer: Memory, opened: Callable[..., Memory]
+) -> None:
+    """An entry says which version it is: nothing need be noted for the same one at a newer head."""
+    writer.store("a", 1)
+    reader = opened()
+    reader.entry("a")
+    size = record(writer).stat().st_size
+    for turn in range(5):
+        writer.store("b", turn)
+        reader.entry("a")
+        reader.search("a")
+        reader.wait_for("a", timeout=0)
+    assert record(writer).stat().st_size == size
+
+
+def test_the_present_and_the_past_are_read_in_turns_at_the_price_of_two_lines(
+    writer: Memory, opened: Callable[..., Memory]
+) -> None:
+    """As whoever compares them does, again and again."""
+    old = writer.store("a", 1)
+    writer.store("a", 2)
+    reader = opened()
+    for _ in range(5):
+        reader.retrieve("a")
+        reader.at(old.revision).retrieve("a")
+    assert len(record(writer).read_bytes().splitlines()) == 2
+    assert told(writer) == [("reader", "a", 2), ("reader", "a", 1)]
 
 
 def test_agents_and_sessions_of_one_process_are_told_apart(writer: Memory, opened: Callable[..., Memory]) -> None:
@@ -287,7 +346,7 @@ def test_processes_share_the_file_and_lose_no_line(writer: Memory) -> None:
     )
     agents = [f"agent-{number}" for number in range(4)]
     running = [subprocess.Popen([sys.executable, "-c", code, str(writer.path), agent]) for agent in agents]
-    assert [one.wait(60) for one in running] == [0, 0, 0, 0]
+    assert [one.wait(PATIENCE) for one in running] == [0, 0, 0, 0]
     assert sorted(told(writer)) == sorted((agent, key, 1) for agent in agents for key in keys)
 
 
@@ -327,6 +386,19 @@ def test_the_file_may_be_deleted_at_any_time(
     writer.store("a", 2)
     reader.retrieve("a")
     assert told(writer) == [("reader", "a", 2)]
+
+
+@linux
+def test_a_closed_memory_has_no_file_open(writer: Memory, opened: Callable[..., Memory]) -> None:
+    """Where files must not stay open, `close` is the promise that none does."""
+    writer.store("a", 1)
+    reader = opened()
+    reader.retrieve("a")
+    files = [os.path.realpath(one) for one in Path("/proc/self/fd").iterdir()]
+    reader.close()
+    left = [os.path.realpath(one) for one in Path("/proc/self/fd").iterdir()]
+    assert (str(record(writer)) in files, str(record(writer)) in left) == (True, False)
+    reader.retrieve("a")
 
 
 def test_it_is_this_machines_and_nobody_elses_to_read(
@@ -434,6 +506,7 @@ def test_a_trace_tells_who_was_told_a_version_and_what_they_wrote_then(
     misled.bind(session="session-2").store("z", 1)
     careful.store("w", 1)
     late.retrieve("plan")
+    opened("misled").retrieve("plan")  # again, from another process
     found = writer.trace("plan", 2)
     assert (found.version.value, found.version.version) == ("bad", 2)
     assert [(one.agent, one.session) for one in found.readers] == [("misled", SESSION), ("late", SESSION)]

@@ -59,13 +59,14 @@ def glance(place: Place) -> Reader:
 
 def _audit(reader: Reader, place: Place) -> None:
     """Let what is read under a session be noted."""
-    from gitmem.provenance import Stamp, check_name
+    from gitmem.provenance import check_name
     from gitmem.receipts.noting import recorder
 
     session = place.session or reader.vault.repository.active_session()
     if session is not None:
-        stamp = Stamp(check_name(_agent(place), kind="agent"), check_name(session, kind="session"))
-        reader.witness = recorder(reader.vault, reader.snapshot, stamp, place.branch or MAIN)
+        agent, session = check_name(_agent(place), kind="agent"), check_name(session, kind="session")
+        branch = place.branch or MAIN
+        reader.witness = recorder(reader.vault, reader.snapshot.oid, agent, session, branch=branch)
 
 
 def writing(place: Place, *, create: bool = True) -> Memory:

@@ -20,10 +20,9 @@ from gitmem.errors import GitmemError
 
 if TYPE_CHECKING:
     from gitmem.objects import Oid
-    from gitmem.provenance import Stamp
     from gitmem.reader import Told
     from gitmem.trees import KeyId
-    from gitmem.vault import Snapshot, Vault
+    from gitmem.vault import Vault
 
 FILE = "reads.jsonl"
 
@@ -73,9 +72,7 @@ class Recorder:
             last = self._kept.get((namespace, key))
             if last is None or last[1] != blob:
                 fresh.setdefault((namespace, None), []).append(key)
-            elif last[0] == self._snapshot:
-                revision = revision or last[2]
-            elif revision is None or revision != last[2]:
+            elif last[0] != self._snapshot and last[2] != revision:
                 fresh.setdefault((namespace, last[0]), []).append(key)
             noted[namespace, key] = (self._snapshot, blob, revision)
         if not fresh or self._record.append("".join(self._lines(fresh))):
@@ -102,12 +99,10 @@ class Recorder:
         return f'{{"time":{time},{self._middle}{more}"namespace":{quoted(namespace)},"keys":[{keys}]}}\n'
 
 
-def recorder(vault: Vault, snapshot: Snapshot, stamp: Stamp, branch: str) -> Recorder | None:
-    """Who notes what is read at a snapshot; None if no session is bound, or gitmem.toml there does not ask for it."""
-    if stamp.session is None or not vault.policy(snapshot.root).audit_reads:
-        return None
+def recorder(vault: Vault, snapshot: Oid, agent: str, session: str, *, branch: str) -> Recorder:
+    """Who notes what an agent reads under a session at a branch's head."""
     record = _records.get(vault) or _records.setdefault(vault, _Record(vault))
-    return Recorder(record, _names(stamp.agent, stamp.session), snapshot.oid, branch=branch)
+    return Recorder(record, _names(agent, session), snapshot, branch=branch)
 
 
 @lru_cache(100)
