@@ -532,6 +532,22 @@ def test_a_session_that_ended_stays_as_it_was_told(memory: Memory, sessions: Ses
     assert [one.to_json() for one in after.changes] == [one.to_json() for one in before.changes]
 
 
+def test_who_wrote_under_a_session_after_its_end_is_told(memory: Memory, sessions: Sessions, clock: Clock) -> None:
+    """The end itself is not late, though its commit may be of the next second; nor is the cleaning up."""
+    session = sessions.start("limits").id
+    mine = memory.bind(session=session)
+    mine.store("k", 1, namespace="default")
+    sessions.end(session)
+    clock.advance(1)
+    mine.patch(f"session/{session}/metadata", {"note": "as the end, a second later"})
+    assert sessions.report(session).late is None
+    mine.store("k", 2, namespace="default")
+    late = clock()
+    clock.advance(1)
+    sessions.clean(session)
+    assert sessions.report(session).late == late
+
+
 def test_what_is_no_value_hides_nothing_else(memory: Memory, sessions: Sessions, git) -> None:
     """Somebody's tool may have left anything at a gate's key."""
     made = sessions.start("x")

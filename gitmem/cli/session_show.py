@@ -114,8 +114,8 @@ def _about(made: Report) -> Rows:
     far = " so far" if one.is_open else ""
     until = format_time(one.end or one.written)
     rows.append(("time", f"{lasting(one.duration)}{far}, {format_time(one.start)} to {until}"))
-    if one.end is not None and one.written > one.end:
-        rows.append(("late", f"somebody wrote under it after its end: {format_time(one.written)}"))
+    if made.late is not None:
+        rows.append(("late", f"somebody wrote under it after its end: {format_time(made.late)}"))
     said = (("phase", made.phase), ("progress", made.progress))
     return rows + [(name, _text(value)) for name, value in said if value not in (None, one.state)]
 

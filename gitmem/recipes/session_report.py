@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from gitmem.entries import Entry
+from gitmem.entries import Change, Entry, format_time
 from gitmem.keys import CONFLICTS, COORDINATION, REASONING_BANK
 from gitmem.provenance import session_folder
 from gitmem.recipes import gate
@@ -49,7 +50,7 @@ class Report:
     """All that there is to say of a session. `changes` are the keys that it wrote, without its own.
 
     `reads` counts by agent the keys that were read under it on this machine, while gitmem.toml said `audit_reads`.
-    `phase` and `progress` are what its agents say of it last.
+    `phase` and `progress` are what its agents say of it last, `late` is when somebody wrote under it after its end.
     """
 
     status: SessionStatus
@@ -59,6 +60,7 @@ class Report:
     reads: Mapping[str, int]
     phase: Any
     progress: Any
+    late: datetime | None = None
 
     def to_json(self) -> dict[str, Any]:
         """As `gitmem session show --json` prints it."""
@@ -70,6 +72,7 @@ class Report:
             "changes": [_change(one) for one in self.changes],
             "open": [one.to_json() for one in self.open],
             "reads": dict(self.reads),
+            "late": None if self.late is None else format_time(self.late),
         }
 
 
@@ -80,7 +83,7 @@ def report(memory: Memory, status: SessionStatus, *, then: View | None = None) -
     """
     folder = session_folder(status.id)
     written = memory.effect(status.id)
-    changes = tuple(one for one in written if one.namespace != COORDINATION or not one.key.startswith(folder))
+    changes = tuple(one for one in written if not _is_own(one, folder))
     if then is None:
         then = memory if status.is_open else memory.at(status.last)
     summary = summarize(memory, then, status, changes)
@@ -92,7 +95,24 @@ def report(memory: Memory, status: SessionStatus, *, then: View | None = None) -
         reads=_reads(memory, status),
         phase=said(then, status, "phase"),
         progress=said(then, status, "progress"),
+        late=_late(memory, status, folder),
     )
+
+
+def _is_own(one: Effect | Change, folder: str) -> bool:
+    return one.namespace == COORDINATION and one.key.startswith(folder)
+
+
+def _late(memory: Memory, status: SessionStatus, folder: str) -> datetime | None:
+    """When something was written under a session last, if that was after its end: its end itself may take a second."""
+    if status.end is None or status.written <= status.end:
+        return None
+    for record in memory.iter_log(session=status.id):
+        if record.time <= status.end:
+            return None
+        if not all(_is_own(one, folder) for one in record.changes):
+            return record.time
+    return None
 
 
 def _open(memory: Memory, status: SessionStatus, changes: Sequence[Effect], did: Summary) -> Iterator[Open]:
