@@ -121,9 +121,9 @@ def compare(
 
 
 def _aligned(found: Iterable[Effect]) -> dict[tuple[str, str], Effect]:
-    """Effects by namespace and aligned key; where two keys would become one, the second keeps its own."""
+    """Effects by namespace and aligned key; one that would take another's key keeps its own."""
     by_key: dict[tuple[str, str], Effect] = {}
-    for effect in found:
+    for effect in sorted(found, key=lambda one: aligned_key(one) != one.key):
         where = (effect.namespace, aligned_key(effect))
         by_key[(effect.namespace, effect.key) if where in by_key else where] = effect
     return by_key
