@@ -63,9 +63,12 @@ class Verbs(View):
         agent, session = self._stamp
         if session is None or not self._vault.policy(snapshot.root).audit_reads:
             return None
-        from gitmem.receipts.noting import recorder
+        known: Witness | None = self.__dict__.get("_told")
+        if known is None:
+            from gitmem.receipts.noting import recorder
 
-        return recorder(self._vault, snapshot.oid, agent, session, branch=self._branch)
+            known = self.__dict__["_told"] = recorder(self._vault, snapshot.oid, agent, session, branch=self._branch)
+        return known.at(snapshot.oid)
 
     # --- one key ---
 
