@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from gitmem import Memory, MissingKeyError, UnknownRevisionError, WaitTimeoutError
 from gitmem.receipts import noting
 from gitmem.receipts.noting import FILE, Unnoted
+from gitmem.recipes.reasoning import Patterns
 from gitmem.vault import Unreadable
 from tests.conftest import Clock, Git
 from tests.processes import PATIENCE, linux
@@ -211,6 +212,18 @@ def test_what_is_shown_later_is_noted_as_it_was_read(writer: Memory, opened: Cal
     writer.store("a", 2)
     reader.show(found)
     assert told(writer) == [("reader", "a", 1)]
+
+
+def test_of_the_patterns_that_were_looked_through_only_the_recalled_are_noted(
+    writer: Memory, opened: Callable[..., Memory]
+) -> None:
+    """Fifty are ranked, five are told."""
+    patterns = Patterns(writer)
+    for name in ("one", "two", "three"):
+        patterns.learn(f"auth/{name}", "refresh the tokens")
+    chosen = Patterns(opened()).recall("refresh tokens", limit=1)
+    assert [one.entry.key for one in chosen] == [key for _, key, _ in told(writer, namespace="reasoning-bank")]
+    assert len(chosen) == 1
 
 
 # --- once

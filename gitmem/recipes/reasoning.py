@@ -208,6 +208,7 @@ class Patterns:
             spoken = one.words
             why = reasoning_recall.reasons(pattern, spoken, choice, now)
             chosen.append(Recalled(pattern, choice.score, spoken, why))
+        self._memory.show(one.entry for one in chosen)
         if note and chosen:
             self._remember(question, chosen)
         return chosen
