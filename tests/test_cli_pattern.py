@@ -200,7 +200,8 @@ def test_the_namespace_of_the_environment_is_where_agents_meet(monkeypatch: pyte
     """A plan's agents have it set, and mean the same patterns as everybody."""
     monkeypatch.setenv("GITMEM_NAMESPACE", "coordination")
     assert pattern("list").splitlines()[1].startswith(KEY)
-    assert pattern("recall", "tokens", "-n", "reasoning-bank").startswith(f"1. {KEY}")
+    for argv in ((), ("-n", "reasoning-bank")):
+        assert pattern("recall", "tokens", *argv).startswith(f"1. {KEY}")
 
 
 # --- show, list, relate

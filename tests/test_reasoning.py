@@ -15,6 +15,7 @@ import pytest
 from gitmem import InvalidKeyError, InvalidValueError, Memory, MissingKeyError
 from gitmem.recipes import Patterns
 from gitmem.recipes.reasoning import key_of
+from gitmem.recipes.reasoning_recall import with_outcome
 from tests.conftest import Clock
 from tests.foreign import run_git
 
@@ -373,6 +374,7 @@ def test_a_domain_is_asked_alone(full: Patterns) -> None:
     assert full.recall("tokens", domain="nowhere") == []
     assert full.recall("tokens", domain="*") == []
     assert keys(full.list("db")) == ["pattern/db/pool"]
+    assert full.domains() == ["auth", "authority", "ci", "db"]
 
 
 def test_a_limit_is_kept_and_a_wrong_one_refused(full: Patterns) -> None:
@@ -449,6 +451,13 @@ def test_an_outcome_of_what_was_never_recalled_is_not_noted(memory: Memory, full
     mine.recall("connection pool", limit=1)
     mine.outcome("auth/jwt", True)
     assert [*noted(memory)] == ["pattern/db/pool"]
+
+
+def test_a_note_that_is_gone_meanwhile_is_not_begun_by_an_outcome() -> None:
+    """Somebody may clean the session's keys between the look at its note and the commit."""
+    told = with_outcome(KEY, "success")
+    assert (told({}), told({"pattern/db/pool": {"outcome": None}})) == ({}, {"pattern/db/pool": {"outcome": None}})
+    assert told({KEY: {"version": 1, "outcome": None}}) == {KEY: {"version": 1, "outcome": "success"}}
 
 
 def test_an_answer_that_cannot_be_noted_is_an_answer(

@@ -192,7 +192,7 @@ def _tell_recalled(number: int, one: Recalled) -> None:
 
 def _hint_domains(patterns: Patterns, domain: str | None, told: str) -> None:
     """What to do where nothing was found, in a domain or in all of them."""
-    domains = sorted({one.domain for one in patterns.list()})
+    domains = patterns.domains()
     if domain is not None and domains:
         hint(f"{told} in the domain {domain!r}; there are the domains {', '.join(domains[:_SHOWN])}")
     else:

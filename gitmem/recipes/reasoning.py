@@ -176,6 +176,10 @@ class Patterns:
         """The patterns of a domain, or all of them, in code-point order of their keys."""
         return [Pattern(entry) for entry in self._memory.search(_glob(domain))]
 
+    def domains(self) -> builtins.list[str]:
+        """The domains that have a pattern, sorted; no value is read."""
+        return sorted({key.split("/")[1] for key in self._memory.list(FOLDER)})
+
     def similar(self, pattern: Pattern) -> tuple[Similar, ...]:
         """The patterns that say nearly what this one says, the most alike first."""
         question = f"{' '.join(pattern.name)} {pattern.approach[:_TOLD]}"
