@@ -82,7 +82,8 @@ def _tell(run: str, done: Undone, *, dry_run: bool, on_conflict: str) -> None:
     for change in done.changes if dry_run else done.changes[:_MOST]:
         write(difference(change))
     if not dry_run and len(done.changes) > _MOST:
-        write(f"… and {len(done.changes) - _MOST} more: `gitmem diff {short(done.revision or '')}^` shows all")
+        revision = short(done.revision or "")
+        write(f"… and {len(done.changes) - _MOST} more: `gitmem diff {revision}^ {revision}` shows all")
     for conflict in done.conflicts:
         write(_conflict(conflict))
     changed = counted(len(done.changes), "key")
