@@ -154,7 +154,9 @@ def test_likeness_is_the_same_from_either_side(one: str, other: str) -> None:
 
 def test_words_that_every_question_has_are_not_asked_for() -> None:
     """In a small bank "a" is a rare word, and a pattern that has one would be the best answer to anything."""
-    assert telling("How do I refresh a token?").split() == ["I", "refresh", "token?"]
+    assert telling("How do I refresh a token?").split() == ["refresh", "token?"]
+    assert telling("Why doesn't a customer's re-run work?").split() == ["customer", "re-run", "work?"]
+    assert telling("what’s up").split() == ["up"]
     assert telling("what is it") == "what is it"
     assert telling("如何 use 认证").split() == ["如何", "认证"]
 

@@ -40,12 +40,13 @@ REPEATED = 0.4
 _SURE = 1.96  # of a normal distribution 95 % lie within so many standard deviations
 _CJK = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff"
 _WORD = re.compile(rf"[{_CJK}]|[^\W_{_CJK}]+")
+_CONTRACTED = re.compile(r"(?<=\w)(?:n['’]t|['’](?:d|ll|m|re|s|ve))\b", re.IGNORECASE)
 _ENDINGS = ("ings", "ing", "edly", "ed", "es", "s", "e")
 _SHORTEST_STEM = 3
 _STOP = frozenset(_WORD.findall(
-    "a an and any are as at be but by can do does each every for from has have how if in into is it its not of on or "
-    "should so than that the their them then there these they this to use used using via was we what when where which "
-    "who why will with you your"
+    "a an and any are as at be but by can do does each every for from has have how i if in into is it its me my not of "
+    "on or our should so than that the their them then there these they this to us use used using via was we what when "
+    "where which who why will with you your"
 ))  # fmt: skip
 
 
@@ -92,7 +93,8 @@ def telling(question: str) -> str:
 
     Among a few patterns, "a" may be the rarest word of all, and then it would decide.
     """
-    left = _WORD.sub(lambda found: "" if found[0].casefold() in _STOP else found[0], question)
+    plain = _CONTRACTED.sub("", question)
+    left = _WORD.sub(lambda found: "" if found[0].casefold() in _STOP else found[0], plain)
     return left if _WORD.search(left) else question
 
 
