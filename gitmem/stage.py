@@ -37,6 +37,7 @@ class Stage:
         self.reader = reader
         self.staged: dict[KeyId, Staged] = {}
         self.verbs: list[tuple[str, KeyId]] = []
+        self.speaks = False  # whether a commit is made even if it changes nothing: for what it says
         self._limit = reader.vault.policy(reader.snapshot.root).max_value_bytes
 
     def holds_at(self, snapshot: Oid) -> bool:

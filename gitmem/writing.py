@@ -101,7 +101,7 @@ class WritePath:
         prepared: Stage | None = None,
         trailers: Sequence[tuple[str, str]] = (),
     ) -> Outcome:
-        """Stage the steps and publish them as one commit; none if they change nothing and there is no write id.
+        """Stage the steps and publish them as one commit; none if they change nothing and there is nothing to say.
 
         `trailers` are what the commit says beside agent, session and write id. `prepared` is a stage on which the steps
         have run: it stands if nothing has been written since. The steps may run several times. ContentionError when the
@@ -187,7 +187,7 @@ class WritePath:
             for step in steps:
                 step(stage)
         changes = self._changes(stage)
-        if not changes and write_id is None:
+        if not changes and write_id is None and not stage.speaks:
             return Outcome(reader, None)
         check_contracts(vault.policy(base.root), changes)
         writer = self._writer(len(changes))

@@ -108,7 +108,11 @@ def test_what_made_no_version_and_what_is_as_it_was_are_told_apart() -> None:
     gitmem("store", "session/s2/phase", "x", "--session", "s2", "-n", "coordination")
     assert "s2 made no version of a key that could be taken back" in gitmem("undo", "s2").stderr
     gitmem("store", "k", '{"a": 1, "b": 2}'), gitmem("delete", "made")
-    assert "already as it was before" in gitmem("undo", "s1").stderr
+    assert gitmem("undo", "s1", "--dry-run").stderr == "hint: every value is already as it was before\n"
+    done = gitmem("undo", "s1")
+    assert "undone s1: 0 keys changed" in done.stdout
+    assert "every value was already as it was before" in done.stderr
+    assert "is undone already" in gitmem("undo", "s1").stderr
 
 
 @pytest.mark.usefixtures("run")

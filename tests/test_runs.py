@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import sqlite3
 from collections import Counter
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 
 from gitmem import ABSENT, Memory, UnknownRevisionError
 from gitmem.entries import format_time
+from gitmem.index import audit
 from tests.foreign import commit_files, run_git
 
 
@@ -175,3 +177,19 @@ def test_thousands_of_keys_of_one_commit_are_told_at_once(memory) -> None:
         for number in range(2000):
             tx.store(f"k{number}", number)
     assert len(memory.effect("run")) == 2000
+
+
+# --- the index
+
+
+def test_what_the_index_remembers_of_undos_is_examined_like_the_rest(memory) -> None:
+    """A row that is not git's would let a run be undone twice."""
+    memory.bind(session="run").store("k", 1)
+    memory.undo("run", keys="k")
+    vault, path = memory.vault, str(memory.path / "derived" / "index.sqlite3")
+    head = [bytes.fromhex(memory.snapshot)]
+    memory.close()
+    assert audit.check(path, vault.objects, head) == ""
+    with sqlite3.connect(path) as db:
+        db.execute("update undos set keys = null")
+    assert "undos" in audit.check(path, vault.objects, head)

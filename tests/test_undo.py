@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -86,7 +87,17 @@ def test_a_run_that_changed_its_mind_twice_stands_against_nobody(memory, run, bo
     memory.store("k", 1)
     run.store("k", 2), run.store("k", 1), bob.store("k", 5)
     told = memory.undo("run")
-    assert (told.revision, told.conflicts, memory.retrieve("k")) == (None, (), 5)
+    assert (told.changes, told.conflicts, memory.retrieve("k")) == ((), (), 5)
+
+
+def test_an_undo_that_changes_no_value_is_remembered_as_well(memory, run, bob) -> None:
+    """Somebody took the run back by hand, and later wants it: that is his own doing, not the run's any more."""
+    memory.store("k", 1), run.store("k", 2), memory.store("k", 1)
+    undo = memory.undo("run")
+    assert (undo.changes, undo.revision) == ((), memory.snapshot)
+    bob.store("k", 2)
+    assert memory.undo("run").revision is None
+    assert memory.retrieve("k") == 2
 
 
 def test_a_key_that_came_went_and_came_back_is_taken_back_step_by_step(memory, run, bob) -> None:
@@ -126,6 +137,15 @@ def test_who_changed_the_place_is_named_not_who_wrote_last(memory, run, bob) -> 
     memory.bind(agent="eve").patch("k", {"b": 2}), run.patch("k", {"c": 1})
     (conflict,) = memory.undo("run", dry_run=True).conflicts
     assert (conflict.revision, conflict.agent) == (culprit.revision, "bob")
+
+
+def test_the_run_itself_is_never_in_its_own_way(memory, run, bob) -> None:
+    """It wrote last, over what somebody else had written over its first version: he is to be asked."""
+    memory.store("k", 1), run.store("k", 2)
+    culprit = bob.store("k", 3)
+    run.store("k", 4)
+    (conflict,) = memory.undo("run", dry_run=True).conflicts
+    assert (conflict.base, conflict.ours, conflict.theirs, conflict.revision) == (2, 3, 1, culprit.revision)
 
 
 def test_keep_leaves_what_others_wrote_and_takes_back_the_rest(memory, run, bob) -> None:
@@ -178,6 +198,16 @@ def test_a_place_with_a_rule_is_settled_by_it(memory, run, bob, clock, rule, bef
     clock.advance(5), run.store("k", {"n": mine}), clock.advance(5), bob.store("k", {"n": later})
     assert memory.undo("run").conflicts == ()
     assert memory.retrieve("k") == {"n": after}
+
+
+def test_the_latest_is_judged_by_what_stood_before_the_whole_stretch(memory, run, bob, clock) -> None:
+    """Somebody's clock is behind the run's, but not behind what stood before it."""
+    memory.settings.add_rule("k", "latest", at="/n")
+    memory.store("k", {"n": 1, "a": 1})
+    clock.advance(100), run.store("k", {"n": 2, "a": 2}), run.store("k", {"n": 3, "a": 1})
+    clock.advance(-50), bob.store("k", {"n": 9, "a": 5})
+    told = memory.undo("run")
+    assert (memory.retrieve("k"), told.conflicts) == ({"n": 9, "a": 5}, ())
 
 
 def test_a_counter_is_not_undone_twice_nor_brought_back_twice(memory, run, bob) -> None:
@@ -307,6 +337,15 @@ def test_a_run_of_another_branch_is_refused(memory, run) -> None:
             memory.undo(name)
 
 
+def test_a_range_needs_one_commit_where_its_ends_parted(memory, run) -> None:
+    """Of two histories that have nothing in common, none is what the other has not."""
+    run.store("k", 1)
+    orphan = git(memory, "commit-tree", "main^{tree}", "-m", "orphan").strip()
+    with pytest.raises(Unknown) as caught:
+        memory.undo(f"{orphan}..HEAD")
+    assert "parted" in caught.value.hint
+
+
 def test_arguments_that_make_no_sense_are_refused_at_once(memory, run) -> None:
     """Before anything is looked for."""
     run.store("k", 1)
@@ -332,6 +371,45 @@ def test_undoing_the_undo_brings_it_back_with_what_came_since(memory, run, bob) 
     memory.undo(second.revision)
     assert contents(memory) == {"k": {"a": 1, "bob": 1}}
     assert memory.sessions()[1].undone_by == first.revision
+
+
+def test_what_somebody_undid_apart_stays_undone(memory, run) -> None:
+    """Two undos took the first commit; when the one that took both is undone, only the other commit comes back."""
+    memory.settings.add_rule("**", "total")
+    memory.store("k", 1)
+    first = run.store("k", 3).revision
+    run.store("k", 13)
+    both = memory.undo("run")
+    back = memory.undo(both.revision)
+    apart = memory.undo(first)
+    memory.undo(back.revision)
+    assert memory.retrieve("k") == 1
+    memory.undo(both.revision)
+    assert memory.retrieve("k") == 11
+    memory.undo(apart.revision)
+    assert memory.retrieve("k") == 13
+
+
+def test_an_undo_that_was_overtaken_by_another_changes_nothing_when_it_is_undone(memory, run, bob) -> None:
+    """What it brought back is undone again since: taking it back once more would count it twice."""
+    memory.settings.add_rule("**", "total")
+    memory.store("k", 1), run.store("k", 3)
+    undo = memory.undo("run")
+    back = memory.undo(undo.revision)
+    again = memory.undo("run")
+    bob.store("k", 11)
+    told = memory.undo(back.revision)
+    assert (memory.retrieve("k"), told.changes, told.versions) == (11, (), 0)
+    assert told.already == (again.revision,)
+
+
+def test_a_part_that_is_undone_is_not_the_session(memory, run) -> None:
+    """`sessions` speaks of whole ones."""
+    run.store("a", 1), run.store("b", 1)
+    memory.undo("run", keys="a")
+    assert memory.sessions()[0].undone_by is None
+    undo = memory.undo("run")
+    assert memory.sessions()[0].undone_by == undo.revision
 
 
 def test_what_a_session_writes_after_it_was_undone_is_undone_by_the_next_undo(memory, run) -> None:
@@ -445,20 +523,41 @@ def test_several_undos_at_once_take_it_back_once(memory, run) -> None:
     assert git(memory, "log", "--format=%s").count("undo run") == 1
 
 
-def test_whatever_is_written_while_it_is_decided_it_is_decided_on_the_newest(memory, run, bob) -> None:
-    """The decision is made beside the lock, and again under it if somebody was quicker."""
-    memory.store("k", {"a": 1}), run.store("k", {"a": 2})
+def meanwhile(memory: Memory, act: Callable[[], object]) -> None:
+    """Let something happen once, after the next write is decided and before it has the lock."""
     take, moved = memory.vault.repository.lock, []
 
     def lock() -> Any:
         if not moved:
             moved.append(True)
-            bob.patch("k", {"b": 1})
+            act()
         return take()
 
     memory.vault.repository.lock = lock
+
+
+def test_whatever_is_written_while_it_is_decided_it_is_decided_on_the_newest(memory, run, bob) -> None:
+    """The decision is made beside the lock, and again under it if somebody was quicker."""
+    memory.store("k", {"a": 1}), run.store("k", {"a": 2})
+    meanwhile(memory, lambda: bob.patch("k", {"b": 1}))
     memory.undo("run")
     assert memory.retrieve("k") == {"a": 1, "b": 1}
+
+
+def test_what_the_run_writes_meanwhile_is_of_the_run(memory, run) -> None:
+    """A session is all its commits up to the moment at which its undo is published."""
+    memory.store("k", {"a": 1}), run.store("k", {"a": 2})
+    meanwhile(memory, lambda: run.patch("k", {"b": 1}))
+    assert memory.undo("run").versions == 2
+    assert memory.retrieve("k") == {"a": 1}
+
+
+def test_what_expires_meanwhile_is_not_brought_back(memory, run, clock) -> None:
+    """The instant that counts is that of publishing."""
+    memory.store("k", 1, ttl=30), run.store("k", 2)
+    meanwhile(memory, lambda: clock.advance(60))
+    memory.undo("run")
+    assert memory.history("k")[0].operation == "deleted"
 
 
 def test_many_keys_in_wide_directories_come_back(memory, run) -> None:

@@ -73,17 +73,26 @@ def test_what_has_expired_meanwhile_does_not_come_back(memory, run, clock) -> No
     """It would have expired without the run as well."""
     memory.store("k", 1, ttl=30), run.store("k", 2)
     clock.advance(60)
-    memory.undo("run")
-    assert memory.retrieve("k", ABSENT) is ABSENT
+    (change,) = memory.undo("run").changes
+    assert (change.operation, memory.list(), memory.history("k")[0].operation) == ("deleted", [], "deleted")
+
+
+def test_what_has_expired_meanwhile_is_nothing_to_go_back_to(memory, run, bob, clock) -> None:
+    """Where others changed the value since, the question is whether it goes, not whether the old one comes back."""
+    memory.store("k", 1, ttl=30), run.store("k", 2), bob.store("k", 3)
+    clock.advance(60)
+    (conflict,) = memory.undo("run", on_conflict="keep").conflicts
+    assert (conflict.base, conflict.ours, conflict.theirs) == (2, 3, ABSENT)
+    memory.undo("run", on_conflict="undo")
     assert memory.list() == []
 
 
 def test_what_others_let_expire_stays_gone_without_a_question(memory, run, bob, clock) -> None:
-    """Their value took the run's place, and is over."""
-    memory.store("k", 1), run.store("k", 2), bob.store("k", 3, ttl=10)
+    """Their value took the run's place, and is over, however long the run's own would have been there."""
+    memory.store("k", 1), run.store("k", 2, ttl=5), bob.store("k", 3, ttl=10)
     clock.advance(60)
     told = memory.undo("run")
-    assert (told.conflicts, told.revision, memory.retrieve("k", ABSENT)) == ((), None, ABSENT)
+    assert (told.conflicts, told.changes, memory.retrieve("k", ABSENT)) == ((), (), ABSENT)
 
 
 def test_a_lease_that_the_run_took_and_renewed_goes(memory, run, clock) -> None:
@@ -142,3 +151,18 @@ def test_an_undo_of_what_expires_later_expires_when_it_should(memory, run, clock
     assert expires(memory, clock) == 100
     clock.now += timedelta(seconds=101)
     assert memory.retrieve("k", ABSENT) is ABSENT
+
+
+def test_a_deletion_before_its_time_is_somebodys(memory, run, bob, clock) -> None:
+    """Only what had expired when it was deleted is looked through."""
+    memory.store("k", 1), run.store("k", 2, ttl=100), bob.delete("k")
+    clock.advance(200)
+    (conflict,) = memory.undo("run", dry_run=True).conflicts
+    assert (conflict.ours, conflict.theirs, conflict.agent) == (ABSENT, 1, "bob")
+
+
+def test_what_comes_back_against_a_deletion_expires_as_it_did(memory, run, bob, clock) -> None:
+    """Not as what the run made of it, nor never."""
+    memory.store("k", 1, ttl=50), run.store("k", 2, ttl=100), bob.delete("k")
+    memory.undo("run", on_conflict="undo")
+    assert (memory.retrieve("k"), expires(memory, clock)) == (1, 50)

@@ -92,8 +92,12 @@ def test_one_undo_on_each_side_of_a_fork_meet_as_one(parted) -> None:
     parted.merge()
     wanted = {"a": 1, "b": 1, "n": 10, "ann": 1, "bob": 1}
     assert parted.one.retrieve("k") == wanted
-    assert parted.one.undo("run").versions == 0
-    assert len(parted.one.undo("run").already) == 2
+    told = parted.one.undo("run")
+    assert (told.versions, len(told.already)) == (0, 2)
+    for undo in told.already[::-1]:
+        assert parted.one.retrieve("k") == wanted
+        parted.one.undo(undo)
+    assert parted.one.retrieve("k") == {**wanted, "a": 2, "c": 1}
 
 
 def test_an_undo_here_does_not_touch_what_the_session_wrote_elsewhere(parted) -> None:
@@ -106,6 +110,14 @@ def test_an_undo_here_does_not_touch_what_the_session_wrote_elsewhere(parted) ->
     assert parted.one.retrieve("k") == {"a": 1, "b": 1, "n": 10}
 
 
+def test_an_undo_on_one_branch_is_none_on_the_other(parted) -> None:
+    """What precedes the head counts."""
+    parted.main.bind(session="run").patch("k", {"a": 2})
+    for side in (parted.one, parted.two):
+        side.merge("main")
+        assert side.undo("run").versions == 1
+
+
 def test_a_settled_conflict_is_open_again_once_the_settling_is_undone(parted) -> None:
     """The record comes back with the winner's value: it is one commit, and goes as one."""
     parted.store("k", {"a": 2, "b": 1, "n": 10}, {"a": 3, "b": 1, "n": 10})
@@ -115,6 +127,18 @@ def test_a_settled_conflict_is_open_again_once_the_settling_is_undone(parted) ->
     assert (parted.one.retrieve("k")["a"], parted.one.conflicts()) == (2, [])
     parted.one.undo("run")
     assert (parted.one.retrieve("k")["a"], parted.one.conflicts()) == (3, [record])
+
+
+def test_a_record_that_somebody_wrote_anew_is_not_merged_with_the_old_one(parted) -> None:
+    """What stands in the namespace `conflicts` is what merges made: one record, or another."""
+    parted.store("k", {"a": 2, "b": 1, "n": 10}, {"a": 3, "b": 1, "n": 10})
+    parted.merge()
+    (record,) = parted.one.conflicts()
+    parted.one.bind(session="run").resolve(record.id, "other")
+    commit_files(parted.git_dir, {f"conflicts/{record.id}.json": b'{"another": 1}\n'}, branch="one")
+    told = parted.one.undo("run")
+    assert parted.one.retrieve(record.id, namespace="conflicts") == {"another": 1}
+    assert told.conflicts == ()
 
 
 def test_an_octopus_of_a_stranger_is_measured_against_its_newest_side(parted) -> None:

@@ -89,10 +89,12 @@ def _tell(run: str, done: Undone, *, dry_run: bool, on_conflict: str) -> None:
     changed = counted(len(done.changes), "key")
     if done.revision is not None:
         write(f"undone {line(run)}: {changed} changed, {short(done.revision)}")
-    if not done.versions:
+        if not done.changes and not done.conflicts:
+            hint("every value was already as it was before; the commit says that the run is undone")
+    elif not dry_run or not done.versions:
         _nothing_stood(run, done)
-    elif not done.changes and done.revision is None:
-        hint("everything is already as it was before: nothing was written")
+    elif not done.changes and not done.conflicts:
+        hint("every value is already as it was before")
     _say_conflicts(done, dry_run=dry_run, on_conflict=on_conflict)
     if dry_run and done.changes and not (done.conflicts and on_conflict == "fail"):
         hint(f"{changed} would change; nothing was written: without --dry-run it is")

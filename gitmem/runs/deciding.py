@@ -97,7 +97,7 @@ class Key:
             return ours.blob != base.blob
         if ours.blob is not None and ours.gone(self._world.now):
             return True
-        return base.expires is not None and ours.blob is not None and theirs == NOTHING
+        return base.expires is not None and theirs == NOTHING
 
     def _merged(
         self, base: State, ours: State, theirs: State, touch: Touch

@@ -85,6 +85,13 @@ class Standing:
             waiting += below
         return list(found)
 
+    def takes(self, namespace: str, key: str, commits: Iterable[RunCommit]) -> bool:
+        """Whether an undo of the run takes anything of a key: a commit that made a version of it, or an undo.
+
+        Where it does, it has to be made even if no value changes, so that this is not taken again.
+        """
+        return bool(self.chosen(namespace, key, commits) or (self._concerned and self._judge(namespace, key).own))
+
     def chosen(self, namespace: str, key: str, commits: Iterable[RunCommit]) -> dict[Oid, int]:
         """What an undo of the run has to merge OUT or IN of these commits, which made versions of a key; no others."""
         if not self._concerned:
@@ -103,10 +110,14 @@ class Standing:
         return found | {mark.revision: shift for mark, shift in needed.items()}
 
     def already(self) -> list[Oid]:
-        """The undos of the run, or of a part of it, that stand; the newest first."""
+        """The undos that stand and are of the run, of a part of it, or of what undos of it took; the newest first."""
         dead = self._of((True,) * len(self._narrowed)).dead(NOBODY)
-        standing = [number for number in reversed(self._concerned) if number not in dead]
-        return [self.undos[number].revision for number in standing if not self.run(number).isdisjoint(self._commits)]
+        reached = {one.revision for one in self.commits}
+        return [
+            self.undos[number].revision
+            for number in reversed(self._concerned)
+            if number not in dead and not self.owns(RUN, number) and not self.run(number).isdisjoint(reached)
+        ]
 
     def undone_by(self, session: str) -> Oid | None:
         """The last undo of the whole session that stands."""

@@ -16,7 +16,6 @@ from gitmem import trees
 from gitmem.entries import moment
 from gitmem.index.runs import Made, RunCommit
 from gitmem.objects import Oid
-from gitmem.place import SELF
 from gitmem.reader import Reader
 from gitmem.runs.versions import Past
 from gitmem.trees import KeyId
@@ -109,12 +108,9 @@ class States:
 
     def _looked_through(self, deletion: Oid, where: KeyId) -> State:
         """The state at a deletion: that before it, if it cleared away what had expired."""
-        facts = self._vault.index.facts(deletion)
-        if facts.agent != SELF or len(facts.parents) != 1:
-            return NOTHING
-        parent = facts.parents[0]
+        parent = self._parent(deletion)
         expires = self._expires(parent, where)
-        if expires is None or expires > moment(facts.written):
+        if parent is None or expires is None or expires > moment(self._vault.index.facts(deletion).written):
             return NOTHING
         return State(trees.lookup(self._vault.objects, self._vault.objects.commit(parent).tree, *where), expires)
 

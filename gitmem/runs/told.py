@@ -65,9 +65,9 @@ class Undone:
     """What an undo came to.
 
     `run` is the lasting name of what was undone: a session, an id, or two ids around `..`. `revision` is the new
-    commit, None where nothing had to change or in a dry run. `versions` counts those that were taken back: none, if no
-    version of the run stood any more. `conflicts` are the places left as they were or, where the caller chose so, not.
-    `already` are the earlier undos of the run, or of parts of it, that stand, the newest first.
+    commit, None in a dry run or where nothing of the run stood any more. `versions` counts those that were taken back;
+    `changes` may be fewer, or none. `conflicts` are the places left as they were or, where the caller chose so, not.
+    `already` are the undos before this one that stand, of the run or of a part of it, the newest first.
     """
 
     run: str

@@ -146,6 +146,8 @@ class _Attempt:
         self._order = {commit.revision: number for number, commit in enumerate(self.standing.commits)}
         for where, made in sorted(self._made().items()):
             self._take_back(where, made)
+        if self.conflicts:  # if nothing but them is left, the caller may still choose
+            self.stage.speaks = False
 
     def _made(self) -> dict[KeyId, list[tuple[Made, Past]]]:
         """The versions that may be merged out or in, by key, parents first; none of sessions' own keys."""
@@ -156,7 +158,9 @@ class _Attempt:
         return found
 
     def _take_back(self, where: KeyId, made: Sequence[tuple[Made, Past]]) -> None:
-        chosen = self.standing.chosen(*where, [one.commit for one, _ in made])
+        commits = [one.commit for one, _ in made]
+        chosen = self.standing.chosen(*where, commits)
+        self.stage.speaks = self.stage.speaks or bool(chosen) or self.standing.takes(*where, commits)
         now = self._states.now(self._reader, where)
         touches = self._touches(where, now, [one for one in made if one[0].commit.revision in chosen], chosen)
         self.count += len(touches)
