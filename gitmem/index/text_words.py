@@ -125,7 +125,7 @@ def _in_word(character: str) -> bool:
 
 
 def _quoted(text: str) -> str:
-    return '"' + spread(text).replace('"', '""') + '"'
+    return f'"{spread(text)}"'
 
 
 def _neighbours(run: str) -> Iterator[str]:
