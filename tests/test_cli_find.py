@@ -105,7 +105,12 @@ def test_in_vain_says_why() -> None:
     assert gitmem("find", "zebra").exit_code == 0
 
 
-REFUSED = {"no word": (["!!"], 7), "nothing": ([], 2), "less": (["x", "--limit", "-1"], 2), "glob": (["x", "--glob", "["], 7)}
+REFUSED = {
+    "no word": (["!!"], 7),
+    "nothing": ([], 2),
+    "less": (["x", "--limit", "-1"], 2),
+    "glob": (["x", "--glob", "["], 7),
+}
 
 
 @pytest.mark.parametrize("name", REFUSED)
