@@ -22,7 +22,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from tests.bench import crowds, merges, patterns, reads, receipts, runs, waiting, writes
+from tests.bench import crowds, finding, merges, patterns, reads, receipts, runs, sessions, waiting, writes
 from tests.bench.ground import Ground
 from tests.bench.measure import Figure
 from tests.bench.results import keep, table
@@ -37,8 +37,11 @@ ROWS: dict[str, Callable[[Ground], Iterator[Figure]]] = {
     "retrieve-audited": receipts.audited,
     "cold": reads.cold,
     "search": reads.search,
+    "find": finding.find,
     "recall": patterns.recall,
     "history": reads.history,
+    "undo": sessions.undo,
+    "compare": sessions.compared,
     "merge-document": merges.document,
     "merge-trees": merges.trees,
     "sync-idle": merges.idle,
