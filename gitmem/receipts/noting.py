@@ -54,15 +54,13 @@ class Recorder:
 
     def told(self, namespace: str, key: str, blob: Oid) -> None:
         """Note one key that was read."""
-        last = self._kept.get((namespace, key))
-        if last is None or last[1] != blob:
-            again = None
-        elif last[0] == self._snapshot:
+        place, snapshot = (namespace, key), self._snapshot
+        last = self._kept.get(place)
+        if last is not None and last[0] == snapshot:
             return
-        else:
-            again = last[0]
+        again = None if last is None or last[1] != blob else last[0]
         if self._record.append(self._line(namespace, quoted(key), again)):
-            self._kept[namespace, key] = (self._snapshot, blob, None)
+            self._kept[place] = (snapshot, blob, None)
 
     def told_all(self, read: Iterable[Told]) -> None:
         """Note keys that were read together."""
@@ -92,10 +90,12 @@ class Recorder:
                 yield self._line(namespace, ",".join(map(quoted, keys[first : first + _MOST_KEYS])), again)
 
     def _line(self, namespace: str, keys: str, again: Oid | None) -> str:
-        more = "" if again is None else f'"again":"{again.hex()}",'
+        record, more = self._record, ""
+        if again is not None:
+            more = f'"again":"{again.hex()}",'
         if self._past:
-            more += self._record.head(self._branch)
-        time = int(self._record.clock().timestamp() * 1_000_000)
+            more += record.head(self._branch)
+        time = int(record.clock().timestamp() * 1_000_000)
         return f'{{"time":{time},{self._middle}{more}"namespace":{quoted(namespace)},"keys":[{keys}]}}\n'
 
 
@@ -149,7 +149,7 @@ class _Record:
             file = self._file
             if file is None or monotonic() > self._look:
                 file = self._opened(file)
-            file.write(lines.encode())
+            file.write(lines.encode("ascii"))
         except OSError as error:
             self._warn(error)
             return False
@@ -188,8 +188,8 @@ class _File:
 
     def write(self, body: bytes) -> None:
         """One call, but where the disk takes less of it."""
-        while body:
-            body = body[os.write(self._descriptor, body) :]
+        while (taken := os.write(self._descriptor, body)) < len(body):
+            body = body[taken:]
 
     def is_there(self) -> bool:
         return os.fstat(self._descriptor).st_nlink > 0
