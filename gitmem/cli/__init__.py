@@ -48,7 +48,7 @@ FAMILIES = {
     "Sessions": {
         "session": ("session:session", "Give a stretch of work a name: look at it, compare it, end it."),
         "journal": ("journal:journal", "Keep a journal: decisions, insights, blockers, milestones, questions."),
-        "pattern": ("pattern:pattern", "Keep what worked, and find it again: lessons for later sessions."),
+        "pattern": ("pattern:pattern", "Keep what worked, and find it again: lessons that later sessions build on."),
     },
     "The past": {
         "history": ("past:history", "Show the versions of a key, newest first."),
