@@ -10,9 +10,10 @@ import re
 from datetime import UTC, datetime
 from typing import Any
 
-from gitmem.entries import ABSENT, Entry
+from gitmem.entries import ABSENT, Entry, format_time, moment
 from gitmem.errors import InvalidValueError, UnknownRevisionError
 from gitmem.objects import CorruptObjectError, MissingObjectError, Oid, TooBig
+from gitmem.place import ROOT_COMMIT
 from gitmem.reader import Reader
 from gitmem.refs import is_name
 from gitmem.vault import Snapshot, Vault
@@ -33,6 +34,14 @@ def resolve(vault: Vault, head: Snapshot, text: str) -> Oid:
         found = None if start is None else _ancestor(vault, start, back[2], text)
     if found is None:
         raise unknown(text, "`gitmem log` shows the revisions; a session, a tag or a time will do too")
+    return found
+
+
+def resolve_written(vault: Vault, head: Snapshot, text: str) -> Oid:
+    """As `resolve`, but a time before the first write is refused: whoever brings that state back means another time."""
+    found = resolve(vault, head, text)
+    if found == ROOT_COMMIT and parse_time(text) is not None:
+        raise _too_early(vault, head, text)
     return found
 
 
@@ -106,8 +115,14 @@ def _time(vault: Vault, head: Snapshot, text: str) -> Oid | None:
         return None
     found = vault.indexed(head).at_time(head.oid, int(time.timestamp()))
     if found is None:
-        raise unknown(text, "the history begins later: `gitmem log` shows from when")
+        raise _too_early(vault, head, text)
     return found
+
+
+def _too_early(vault: Vault, head: Snapshot, text: str) -> UnknownRevisionError:
+    begins = vault.indexed(head).begins(head.oid)
+    when = "nothing was written yet" if begins is None else f"its first commit is of {format_time(moment(begins))}"
+    return unknown(text, f"the history begins later: {when}")
 
 
 def _prefix(vault: Vault, head: Snapshot, text: str) -> Oid | None:

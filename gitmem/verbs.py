@@ -12,10 +12,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from gitmem import steps
-from gitmem.entries import ABSENT, UNSET, Entry, Version
+from gitmem import history, revisions, steps
+from gitmem.entries import ABSENT, UNSET, Change, Entry, Version
 from gitmem.globs import compile_glob
-from gitmem.history import as_version
 from gitmem.provenance import Stamp, check_message, check_name, write_digest
 from gitmem.reader import Reader
 from gitmem.stage import Step
@@ -209,7 +208,7 @@ class Verbs(View):
         """Bring an earlier state back as a new version: of one key by `version`, or of a glob as it was `at`.
 
         Keys that were absent then are deleted. Returns what changed. UnknownRevisionError if the past has no such
-        version or several of that number.
+        version or several of that number, and for a time before the first write.
         """
         if (version is None) == (at is None):
             raise TypeError("restore() takes either version= or at=")
@@ -220,10 +219,15 @@ class Verbs(View):
             value = self.version(key, version, namespace=namespace).value
             made = [*checks(where, expect, None), steps.become("restore", where, value)]
             return self._deleted(self._run(made, message))
-        then = self.at(at or "")
+        then = self._state(at or "")
         namespace = self._target("x", namespace)[0]
-        step = steps.restore_matching(namespace, compile_glob(key), then._reader())
+        step = steps.restore_matching(namespace, compile_glob(key), then)
         return self._deleted(self._run([step], message))
+
+    def restorable(self, glob: str, at: str, *, namespace: str | None = None) -> builtins.list[Change]:
+        """What `restore(glob, at=at)` would change now; its errors are the same. Writes nothing."""
+        namespace = self._target("x", namespace)[0]
+        return history.diff(self._reader(), self._state(at), namespace=namespace, pattern=glob)
 
     @contextmanager
     def transaction(self, message: str | None = None) -> Iterator[Transaction]:
@@ -242,6 +246,10 @@ class Verbs(View):
             path.run(tx.steps, message=message, prepared=stage)
 
     # --- inside ---
+
+    def _state(self, at: str) -> Reader:
+        """What a restore looks at."""
+        return self.at(revisions.resolve_written(self._vault, self._reader().snapshot, at).hex())._reader()
 
     def _target(self, key: str, namespace: str | None) -> KeyId:
         return self._arguments.target(key, namespace)
@@ -297,7 +305,7 @@ class Verbs(View):
             return []
         index = self._vault.indexed(outcome.reader.snapshot)
         return [
-            as_version(self._vault, outcome.reader.snapshot, namespace, key, row)
+            history.as_version(self._vault, outcome.reader.snapshot, namespace, key, row)
             for namespace, key, row in sorted(index.changes(outcome.commit.oid), key=lambda one: one[:2])
         ]
 

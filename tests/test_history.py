@@ -212,6 +212,44 @@ def test_restore_brings_a_state_back_as_a_new_version(memory: Memory) -> None:
         memory.restore("a", version=99)
 
 
+@pytest.mark.parametrize("text", ["2026-01-15", "2026-02-02T11:59:59Z", "2025-01-01"])
+def test_a_time_before_the_first_write_is_not_restored(text: str, memory: Memory, clock: Clock) -> None:
+    """A wrong year would delete every key; whoever reads that time is told that nothing was there."""
+    with pytest.raises(UnknownRevisionError) as caught:
+        memory.restore("**", at=text)
+    assert caught.value.hint == "the history begins later: nothing was written yet"
+    memory.store("a", 1)
+    clock.advance(60)
+    memory.store("a", 2)
+    for restore in (memory.restore, memory.restorable):
+        with pytest.raises(UnknownRevisionError) as caught:
+            restore("**", at=text)
+        assert caught.value.hint == "the history begins later: its first commit is of 2026-02-02T12:00:00Z"
+    assert memory.restore("**", at="2026-02-02T12:00:00Z")[0].value == 1
+    if text > "2026":
+        assert memory.at(text).list() == []
+    assert [one.operation for one in memory.restore("**", at="main~3")] == ["deleted"]
+
+
+def test_what_a_restore_would_change_is_told_beforehand(memory: Memory, clock: Clock) -> None:
+    """As it is now: what has expired meanwhile is gone already, and is brought back."""
+    memory.store("a", 1)
+    memory.store("lock", 1, ttl=60)
+    memory.store("same", 1)
+    then = memory.snapshot
+    memory.store("a", 2)
+    memory.store("new", 1)
+    memory.store("other", 1, namespace="else")
+    clock.advance(60)
+    before = memory.snapshot
+    told = {one.key: (one.before, one.after) for one in memory.restorable("**", then)}
+    assert told == {"a": (2, 1), "lock": (ABSENT, 1), "new": (1, ABSENT)}
+    assert memory.snapshot == before
+    made = {one.key: one.value for one in memory.restore("**", at=then)}
+    assert made == {key: after for key, (_, after) in told.items()}
+    assert memory.restorable("**", then) == []
+
+
 def test_history_is_gits_own(memory: Memory, git: Git) -> None:
     """The list of versions is `git log` of the key's file."""
     for number in range(40):

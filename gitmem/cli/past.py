@@ -17,6 +17,7 @@ from gitmem.cli.failures import Misused
 from gitmem.cli.opening import reading, writing
 from gitmem.cli.output import (
     compact,
+    counted,
     hint,
     line,
     on_terminal,
@@ -32,11 +33,12 @@ from gitmem.entries import ABSENT, format_time
 from gitmem.errors import UnknownRevisionError
 
 if TYPE_CHECKING:
-    from gitmem.entries import Change, CommitRecord, Version
+    from gitmem.entries import Change, CommitRecord
     from gitmem.memory import Memory
 
 _COLOURS = {"created": "green", "modified": "yellow", "deleted": "red"}
 _SIGNS = {"created": "+", "modified": "~", "deleted": "-"}
+_RESTORED = {"created": "restored", "modified": "restored"}
 _MOST_CHANGES = 30
 _LIMIT = click.option("--limit", type=click.IntRange(min=0), metavar="N", help="At most so many.")
 
@@ -195,10 +197,11 @@ def blame(place: Place, as_json: bool, key: str) -> None:
 @click.argument("pattern", metavar="KEY|PATTERN")
 @click.option("--version", "number", metavar="V", help="The version of KEY to bring back: a number or a revision.")
 @click.option("--at", metavar="REV", help="Bring every key that matches PATTERN back as it was at a revision.")
+@click.option("--dry-run", is_flag=True, help="With --at: tell what would change; write nothing.")
 @click.option("--expect", metavar="V|absent", help="With --version: only if the last version is still this one.")
 @click.option("--message", "-m", metavar="TEXT", help="The commit's subject: one line.")
 def restore(
-    place: Place, as_json: bool, pattern: str, number: str | None, at: str | None, expect: str | None,
+    place: Place, as_json: bool, pattern: str, number: str | None, at: str | None, dry_run: bool, expect: str | None,
     message: str | None,
 ) -> None:  # fmt: skip
     """Bring an earlier state back, as a new version.
@@ -210,12 +213,33 @@ def restore(
         raise Misused("restore takes either --version or --at", hint=f"`gitmem history {pattern}` shows the versions")
     if at is not None and expect is not None:
         raise Misused("--expect goes with --version")
-    memory = writing(place)
-    if number is not None:
-        made: list[Version] = memory.restore(
-            pattern, version=values.version(number), expect=values.expected(expect), message=message
+    if at is None and dry_run:
+        raise Misused("--dry-run goes with --at", hint=f"`gitmem history {pattern}` shows the versions")
+    memory = reading(place).bind(session=None) if dry_run else writing(place, create=False)
+    if at is None:
+        made = memory.restore(
+            pattern, version=values.version(number or ""), expect=values.expected(expect), message=message
         )
+        tell_versions(made, as_json, _RESTORED, nothing="it is already as it was: nothing was written")
+    elif dry_run:
+        _tell_dry(memory, pattern, at, as_json)
     else:
         made = memory.restore(pattern, at=at, message=message)
-    words = {"created": "restored", "modified": "restored"}
-    tell_versions(made, as_json, words, nothing="everything is already as it was: nothing was written")
+        tell_versions(made, as_json, _RESTORED, nothing="" if made else _unchanged(memory, pattern, at))
+
+
+def _tell_dry(memory: Memory, pattern: str, at: str, as_json: bool) -> None:
+    changes = memory.restorable(pattern, at)
+    if as_json:
+        write_array(change.to_json() for change in changes)
+    for change in [] if as_json else changes:
+        write(difference(change))
+    many = f"{counted(len(changes), 'key')} would change; nothing was written: without --dry-run it is"
+    hint(many if changes else _unchanged(memory, pattern, at))
+
+
+def _unchanged(memory: Memory, pattern: str, at: str) -> str:
+    """Why a restore changes nothing."""
+    if any(one.search_keys(pattern) for one in (memory, memory.at(at))):
+        return "everything is already as it was: nothing was written"
+    return f"no key of namespace {memory.namespace} matches {pattern}, neither now nor then: nothing was written"

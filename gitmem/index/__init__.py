@@ -229,6 +229,12 @@ class Index:
         sql = "select ord, chain, revision from commits where committed <= ? order by committed desc, ord desc"
         return next(iter(self._preceding(head, sql, (seconds,), limit=1)), None)
 
+    def begins(self, head: Oid) -> int | None:
+        """The earliest `committed` of a commit up to `head` that has a parent; None if there is none but the root."""
+        sql = "select ord, chain, revision from commits where length(parents) > 0 order by committed, ord"
+        found = self._preceding(head, sql, (), limit=1)
+        return self.facts(found[0]).committed if found else None
+
     def with_prefix(self, head: Oid, hex_prefix: str) -> list[Oid]:
         """The commits up to `head` whose id in hex begins so; none if that is no hex."""
         try:
