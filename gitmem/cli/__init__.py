@@ -73,7 +73,7 @@ FAMILIES = {
         "sync": ("copies:sync", "Meet another copy: fetch, merge, push."),
     },
     "Care": {
-        "config": ("config:config", "List the settings that all share, print one, or set it."),
+        "config": ("config:config", "List the settings, print one, or set it."),
         "import": ("exchange:import_source", "Take in a store of claude-flow or ruflo, an export, or a folder."),
         "export": ("exchange:export", "Print entries as JSON lines, oldest first."),
         "gc": ("care:gc", "Delete what has expired, and pack the repository."),
