@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterable
+from math import inf
 from typing import Any, NamedTuple
 
 from gitmem import codec, trees
@@ -53,13 +54,14 @@ STEMS = Search("stems", f"-bm25(stems, {', '.join(str(WEIGHTS[part]) for part in
 _BEST = "select rowid, {score} as score from {table} where {table} match :question order by score desc limit :most"
 _NAMED = "select namespace, key from documents where id = ?"
 _AMONG = """
-select d.namespace, d.key, {score} as score from {table} join documents d on d.id = {table}.rowid
-where {table} match :question and (:namespace is null or d.namespace = :namespace) and wanted(d.key)
-order by score desc, d.namespace, d.key limit :most
+select d.namespace, d.key, found.score
+from (select rowid, {score} as score from {table} where {table} match :question limit -1) found
+join documents d on d.id = found.rowid
+where found.score >= :least{within} order by found.score desc, d.namespace, d.key limit :most
 """
 _UNREADABLE = """
 select namespace, key from documents indexed by documents_unreadable
-where not readable and (:namespace is null or namespace = :namespace) and wanted(key) order by namespace, key
+where not readable{within} order by namespace, key
 """
 
 
@@ -69,6 +71,12 @@ class Bounds(NamedTuple):
     namespace: str | None
     wanted: Callable[[str], bool] | None
 
+    @property
+    def within(self) -> str:
+        """What SQL has to ask for besides."""
+        named, tested = self.namespace is not None, self.wanted is not None
+        return " and namespace = :namespace" * named + " and wanted(key)" * tested
+
 
 Row = tuple[str, str, float]
 
@@ -77,24 +85,27 @@ def narrow(db: sqlite3.Connection, bounds: Bounds) -> None:
     """Teach the connection which keys are wanted. Before a transaction: FTS5 keeps a statement open until its end, and
     SQLite takes no other function meanwhile.
     """
-    db.create_function("wanted", 1, bounds.wanted or (lambda _: True), deterministic=True)
+    if bounds.wanted is not None:
+        db.create_function("wanted", 1, bounds.wanted, deterministic=True)
 
 
 def best(db: sqlite3.Connection, search: Search, question: str, bounds: Bounds, most: int) -> list[Row]:
-    """(namespace, key, score) of the documents that answer best: by score, then namespace and key."""
-    if bounds == (None, None) and (rows := _best_of_all(db, search, question, most)) is not None:
-        return rows
-    arguments = {"question": question, "namespace": bounds.namespace, "most": most}
-    return _select(db, _AMONG.format(**search._asdict()), arguments)
+    """(namespace, key, score) of the documents that answer best: by score, then namespace and key.
+
+    Where any document will do, only the best are looked up, unless the last of them has equals.
+    """
+    arguments = {"question": question, "namespace": bounds.namespace, "most": most + 1, "least": -inf}
+    if bounds == (None, None):
+        rows = db.execute(_BEST.format(**search._asdict()), arguments).fetchall()
+        if most == 0 or len(rows) <= most or rows[most][1] < rows[most - 1][1]:
+            return _named(db, rows[:most])
+        arguments["least"] = rows[most][1]
+    among = _AMONG.format(**search._asdict(), within=bounds.within)
+    return db.execute(among, arguments).fetchall()[:most]
 
 
-def _best_of_all(db: sqlite3.Connection, search: Search, question: str, most: int) -> list[Row] | None:
-    """The same where any document will do: only the best are looked up. None where the last of them has an equal."""
-    sql = _BEST.format(**search._asdict())
-    rows = db.execute(sql, {"question": question, "most": most + 1}).fetchall()
-    if len(rows) > most > 0 and rows[-1][1] == rows[-2][1]:
-        return None
-    named = [(db.execute(_NAMED, (document,)).fetchone(), score) for document, score in rows[:most]]
+def _named(db: sqlite3.Connection, rows: list[tuple[int, float]]) -> list[Row]:
+    named = [(db.execute(_NAMED, (document,)).fetchone(), score) for document, score in rows]
     if any(key is None for key, _ in named):
         raise sqlite3.DatabaseError("there are words without a document")
     return sorted(((*key, score) for key, score in named), key=lambda row: (-row[2], *row[:2]))
@@ -102,11 +113,7 @@ def _best_of_all(db: sqlite3.Connection, search: Search, question: str, most: in
 
 def unreadable(db: sqlite3.Connection, bounds: Bounds) -> list[KeyId]:
     """The keys whose files are no values, sorted."""
-    return _select(db, _UNREADABLE, {"namespace": bounds.namespace})
-
-
-def _select(db: sqlite3.Connection, sql: str, arguments: dict[str, Any]) -> list[Any]:
-    return db.execute(sql, arguments).fetchall()
+    return db.execute(_UNREADABLE.format(within=bounds.within), {"namespace": bounds.namespace}).fetchall()
 
 
 def stand_at(db: sqlite3.Connection, objects: Objects, root: Oid, limit: int) -> bool:

@@ -7,7 +7,6 @@ sets no spaces between words is a word of its own, in texts and in questions ali
 
 from __future__ import annotations
 
-import json
 import re
 import unicodedata
 from collections.abc import Iterator
@@ -27,7 +26,7 @@ _UNSPACED = re.compile(
     "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u3007\u3040-\u30ff\u3100-\u312f\u31a0-\u31ff\u3400-\u4dbf"
     "\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff\uff66-\uff9f\U0001b000-\U0001b16f\U00020000-\U0003ffff]"
 )
-_CONTROLS = dict.fromkeys((*range(32), *range(127, 160), *range(0xD800, 0xE000), ord(SPLIT)), " ")
+_CONTROLS = re.compile(f"[\0-\x1f\x7f-\x9f\ud800-\udfff{SPLIT}]")
 _TERMS = re.compile(r'"([^"]*)"?(\*?)|([^\s"]+)')
 _MOST_TERMS, _MOST_WORDS = 1000, 100
 _SHOWN = 60
@@ -35,8 +34,9 @@ _SHOWN = 60
 
 def text_of(value: Any) -> str:
     """Member names, strings and numbers of a value as one line, in the value's order; neither true, false nor null."""
-    told = [(text, end) for piece, end in _pieces(value) if (text := _plain(piece))]
-    return "".join(text + end for text, end in told[:-1]) + "".join(text for text, _ in told[-1:])
+    found: list[str] = []
+    _collect(value, found)
+    return _plain("".join(found[:-1]))
 
 
 def parts_of(key: str, value: Any) -> tuple[str, ...]:
@@ -83,30 +83,32 @@ def any_of(words: tuple[str, ...]) -> str:
     return " OR ".join(map(_quoted, words))
 
 
-def _pieces(value: Any) -> Iterator[tuple[str, str]]:
-    """Each text in a value and what follows it: a colon behind a name that stands before something."""
+def _collect(value: Any, found: list[str]) -> None:
+    """Put each text in a value and what follows it to the others: a colon behind a name that says of what."""
     if isinstance(value, dict):
         for name, one in value.items():
-            yield name, _BETWEEN if isinstance(one, bool) or one in (None, "", [], {}) else ": "
-            yield from _pieces(one)
+            found += name, _BETWEEN if isinstance(one, bool) or one in (None, "", [], {}) else ": "
+            _collect(one, found)
     elif isinstance(value, list):
         for one in value:
-            yield from _pieces(one)
+            _collect(one, found)
     elif isinstance(value, str):
-        yield value, _BETWEEN
-    elif isinstance(value, int | float) and not isinstance(value, bool):
-        yield json.dumps(value), _BETWEEN
+        if value:
+            found += value, _BETWEEN
+    elif value is not None and not isinstance(value, bool):
+        found += repr(value), _BETWEEN
 
 
 def _plain(text: str) -> str:
     """Without control characters, and with one space where there is white space: no word is changed by it."""
-    return " ".join((text if text.isprintable() else text.translate(_CONTROLS)).split())
+    line = " ".join(text.split())
+    return line if line.isprintable() else " ".join(_CONTROLS.sub(" ", line).split())
 
 
 def _checked(text: object) -> str:
     if not isinstance(text, str):
         raise _refusal("", "is nothing to look for", f"what is looked for is text, not {type(text).__name__}")
-    return text.translate(_CONTROLS)
+    return _CONTROLS.sub(" ", text)
 
 
 def _refusal(text: str, fault: str, reason: str) -> InvalidPatternError:
