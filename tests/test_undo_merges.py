@@ -114,7 +114,7 @@ def test_an_undo_on_one_branch_is_none_on_the_other(parted) -> None:
     """What precedes the head counts."""
     parted.main.bind(session="run").patch("k", {"a": 2})
     for side in (parted.one, parted.two):
-        side.merge("main")
+        side.merge("main"), side.patch("k", {side.agent: 1})
         assert side.undo("run").versions == 1
 
 
