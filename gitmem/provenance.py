@@ -11,7 +11,7 @@ takes the title for trailers, and one trailer of ours always follows it.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 from gitmem.errors import InvalidValueError
@@ -26,6 +26,11 @@ MAX_NAME_BYTES = 255
 MAX_MESSAGE_BYTES = 64 << 10
 """Whoever reads the history reads every message: a commit must not become as big as a value may be."""
 
+LAST = "last"
+"""Stands for the session that was written last."""
+MOST_SLUG = 60
+
+_GAP = re.compile(r"[^a-z0-9]+")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 _BRACKET = re.compile(r"[<>]")
@@ -103,6 +108,31 @@ def session_of(message: str) -> str | None:
 def session_folder(session: str) -> str:
     """The beginning of the keys that are a session's own: its account of itself, in the namespace `coordination`."""
     return f"session/{session}/"
+
+
+def slug(text: str) -> str:
+    """The Latin letters and digits of a text in lower case, joined by hyphens; no more than 60 of them."""
+    import unicodedata
+
+    plain = unicodedata.normalize("NFKD", text.casefold()).encode("ascii", "ignore").decode()
+    return _GAP.sub("-", plain).strip("-")[:MOST_SLUG].strip("-")
+
+
+def sessions_like(text: str, sessions: Collection[str]) -> list[str]:
+    """The sessions, of all (that written last first), which a person may mean by a text.
+
+    By a whole name that one alone, and by `last` the first; else by the beginning of a name, or by whole words out of
+    it, also as a topic is typed, with spaces.
+    """
+    if text in sessions:
+        return [text]
+    if text == LAST:
+        return list(sessions)[:1]
+    for part in dict.fromkeys((text, slug(text))):
+        found = [name for name in sessions if part and (name.startswith(part) or f"-{part}-" in f"-{name}-")]
+        if found:
+            return found
+    return []
 
 
 def write_digest(verb: str, namespace: str, key: str, request: object) -> str:

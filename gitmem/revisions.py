@@ -11,9 +11,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from gitmem.entries import ABSENT, Entry, format_time, moment
-from gitmem.errors import InvalidValueError, UnknownRevisionError
+from gitmem.errors import InvalidValueError, UnknownRevisionError, typed
 from gitmem.objects import CorruptObjectError, MissingObjectError, Oid, TooBig
 from gitmem.place import ROOT_COMMIT
+from gitmem.provenance import sessions_like
 from gitmem.reader import Reader
 from gitmem.refs import is_name
 from gitmem.vault import Snapshot, Vault
@@ -21,6 +22,7 @@ from gitmem.vault import Snapshot, Vault
 _FULL, _PREFIX = re.compile(r"[0-9a-f]{40}\Z"), re.compile(r"[0-9a-f]{4,39}\Z")
 _BACK = re.compile(r"(.+?)((?:~\d{0,9}|\^)+)\Z", re.DOTALL)
 _STEP = re.compile(r"~(\d*)|\^")
+_TOLD = 3
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 
@@ -33,8 +35,19 @@ def resolve(vault: Vault, head: Snapshot, text: str) -> Oid:
         start = _named(vault, head, back[1])
         found = None if start is None else _ancestor(vault, start, back[2], text)
     if found is None:
-        raise unknown(text, "`gitmem log` shows the revisions; a session, a tag or a time will do too")
+        known = "`gitmem log` shows the revisions; a session, a tag or a time will do too"
+        raise unknown(text, _sessions_meant(vault, head, text) or known)
     return found
+
+
+def _sessions_meant(vault: Vault, head: Snapshot, text: str) -> str:
+    """The hint for a text that is a part of sessions' names; empty if it is none."""
+    back = _BACK.match(text)
+    part, steps = (back[1], back[2]) if back else (text, "")
+    rows = sorted(vault.indexed(head).sessions(head.oid), key=lambda row: (row.written, row.last), reverse=True)
+    found = [typed(name) + steps for name in sessions_like(part, [row.session for row in rows])]
+    more = f" (and {len(found) - _TOLD} more fit)" if len(found) > _TOLD else ""
+    return f"did you mean {' or '.join(found[:_TOLD])}?{more}" if found else ""
 
 
 def resolve_written(vault: Vault, head: Snapshot, text: str) -> Oid:

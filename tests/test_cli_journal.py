@@ -89,10 +89,30 @@ def test_the_session_that_is_asked_for_is_not_the_one_that_reads(memory: Memory)
     """An agent of s2 looks at the entries of s1, or at all of them."""
     for session in ("s1", "s2"):
         gitmem("journal", "add", f"of {session}", "--session", session)
-    for asked, found in (([], 3), (["--of", "s1"], 1), (["--of", "s3"], 0)):
+    for asked, found in (([], 3), (["--of", "s1"], 1), (["--of", "s2", "--by", "none"], 0)):
         said = gitmem("journal", "list", "--session", "s2", *asked, "--json").stdout
         assert len(json.loads(said)) == found
     assert json.loads(said) == []
+
+
+@pytest.mark.parametrize("asked", [("list", "--of"), ("search", "o", "--of"), ("markdown",)], ids=lambda one: one[0])
+def test_a_session_is_meant_as_everywhere(asked: tuple[str, ...], memory: Memory) -> None:
+    """By a part of its name, or `last`; by the whole name where only an entry of another tool knows it."""
+    for session in ("night-docs", "night-tests"):
+        gitmem("journal", "add", f"of {session}", "--session", session)
+    older = {"content": "of old", "session": "docs"}
+    memory.store("journal/2025-11-18/old", older, namespace=NAMESPACE)
+
+    def told(name: str) -> list[str]:
+        return re.findall(r"(?<!Journal )of [a-z-]+$", gitmem("journal", *asked, name).stdout, re.M)
+
+    assert told("tests") == told("last") == told("night-tests")
+    assert set(told("tests")) == {"of night-tests"}
+    assert set(told("docs")) == {"of old"}
+    for name, why in (("night", "'night' fits 2 sessions"), ("nihgt-docs", "did you mean night-docs?")):
+        refused = gitmem("journal", *asked, name)
+        assert (refused.exit_code, refused.stdout) == (3, "")
+        assert why in refused.stderr
 
 
 def test_a_text_may_come_from_elsewhere(memory: Memory, tmp_path: Path) -> None:
@@ -148,8 +168,8 @@ def test_what_is_refused_has_its_exit_code(memory: Memory, argv: tuple[str, ...]
     ("argv", "told"),
     [(("list", "--tag", "none"), "no entry matches"), (("search", "none"), "no entry matches"),
      (("list", "-n", "empty"), "the journal is empty: `gitmem journal add TEXT`"),
-     (("markdown", "session-9"), "there is no entry of session-9: `gitmem journal list`")],
-    ids=["tag", "words", "empty", "session"],
+     (("markdown", "2020-02-02"), "there is no entry of 2020-02-02: `gitmem journal list`")],
+    ids=["tag", "words", "empty", "day"],
 )  # fmt: skip
 def test_nothing_found_is_told_with_the_next_step(memory: Memory, argv: tuple[str, ...], told: str) -> None:
     """It is no failure; a program gets an empty list."""

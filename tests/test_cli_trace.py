@@ -145,6 +145,19 @@ def test_readers_can_be_chosen_by_session_and_agent(memory: Memory) -> None:
     assert len(gitmem("trace", "--by", "a", "--session", "s-9").stdout.splitlines()) == 2
 
 
+def test_the_session_may_be_one_that_only_read(memory: Memory) -> None:
+    """No commit names it. One that wrote is found as everywhere; one that nobody knows is no empty answer."""
+    gitmem("retrieve", "plan", "--agent", "a", "--session", "docs")
+    gitmem("retrieve", "plan", "--agent", "b", "--session", "night-docs")
+    gitmem("store", "k", "1", "--session", "night-docs")
+    for name, agent in (("docs", "a"), ("night", "b"), ("last", "b")):
+        assert gitmem("trace", "--of", name).stdout.split("\t")[1] == agent
+    for what in ([], ["plan"], ["plan@2"]):
+        refused = gitmem("trace", *what, "--of", "dosc")
+        assert (refused.exit_code, refused.stdout) == (3, "")
+        assert refused.stderr.startswith("error: no commit names a session 'dosc'\nhint: ")
+
+
 def test_all_receipts_are_lines_for_people_and_for_programs(memory: Memory) -> None:
     """An export is one command and a file."""
     memory.store("other", 1, namespace="team")

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from gitmem import ConflictError, InvalidValueError, Memory, StaleError, UnknownRevisionError
+from gitmem.provenance import slug
 from gitmem.recipes import Claims, Gate, Journal, Sessions
-from gitmem.recipes.session_names import is_segment, session_names, slug
+from gitmem.recipes.session_names import is_segment, session_names
 from tests.conftest import Clock
 
 SPACE = "coordination"
@@ -333,6 +334,7 @@ def test_a_session_is_found_by_part_of_its_name(sessions: Sessions, clock: Clock
     second = sessions.start("docs review").id
     assert sessions.named(first) == first
     assert sessions.named("refactor") == sessions.named("docs-refactor") == first
+    assert sessions.named("docs refactor") == sessions.named("Docs: Refactor!") == first
     assert sessions.named("session-20260202-13") == sessions.named("130000") == second
     for vague in ("docs", "session", "session-2026"):
         with pytest.raises(UnknownRevisionError, match="fits 2 sessions") as error:
@@ -344,6 +346,32 @@ def test_a_session_is_found_by_part_of_its_name(sessions: Sessions, clock: Clock
     with pytest.raises(UnknownRevisionError) as error:
         sessions.named(first.replace("refactor", "refaktor"))
     assert error.value.hint == f"did you mean {first}?"
+
+
+def test_who_names_a_part_where_the_whole_is_needed_is_told_the_whole(
+    memory: Memory, sessions: Sessions, clock: Clock
+) -> None:
+    """A revision is never guessed; but what is meant is known."""
+    first = sessions.start("v1 prices").id
+    clock.advance(60)
+    second = sessions.start("v2").id
+
+    def hint(ask: Any, *names: str, **options: Any) -> str:
+        with pytest.raises(UnknownRevisionError) as error:
+            ask(*names, **options)
+        return error.value.hint
+
+    meant = f"did you mean {second}?"
+    for text in ("v2", "last", second[:-1]):
+        assert hint(memory.revision, text) == hint(memory.undo, text) == hint(memory.diff, first, text) == meant
+    assert hint(memory.restore, "**", at="v1 prices") == f"did you mean {first}?"
+    assert hint(memory.revision, "v2~1") == f"did you mean {second}~1?"
+    assert hint(memory.undo, "v1..HEAD") == f"did you mean {first}?"
+    assert hint(memory.revision, "session") == f"did you mean {second} or {first}?"
+    assert "`gitmem log`" in hint(memory.revision, "v3")
+    for topic in "ab":
+        sessions.start(topic)
+    assert hint(memory.revision, "session").endswith("? (and 1 more fit)")
 
 
 # --- what it did, and what is open

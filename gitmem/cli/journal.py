@@ -13,7 +13,7 @@ import click
 
 from gitmem.cli import values
 from gitmem.cli.command import Place, family
-from gitmem.cli.opening import reading, writing
+from gitmem.cli.opening import reading, session_named, writing
 from gitmem.cli.output import hint, line, shown, write, write_array, write_json, write_table
 from gitmem.cli.writes import tell_entry
 from gitmem.errors import GitmemError
@@ -39,7 +39,8 @@ def _filters(function: Any) -> Any:
         click.option("--type", "kind", metavar="TYPE", help=f"Of this type: {', '.join(KINDS)}."),
         click.option("--tag", "--tags", metavar="TAG", help="With this tag."),
         click.option("--by", "--author", "author", metavar="AGENT", help="Of this author."),
-        click.option("--of", "of_session", metavar="SESSION", help="Of this session."),
+        click.option("--of", "of_session", metavar="SESSION", help="Of this session: its name, a part "
+                     "of it, or `last`."),
         click.option("--limit", type=click.IntRange(min=0), metavar="N", help="The last N of them."),
     ]
     for option in reversed(options):
@@ -114,10 +115,12 @@ def show(place: Place, as_json: bool, key: str) -> None:
 def markdown(place: Place, as_json: bool, what: str | None) -> None:
     """Print a day or a session as Markdown.
 
-    DAY is 2026-02-28, today or yesterday (UTC); today when nothing is named. Anything else is a SESSION.
+    DAY is 2026-02-28, today or yesterday (UTC); today when nothing is named. Anything else is a SESSION: its name, a
+    part of it, or `last`.
     """
     opened = _seeing(place)
-    named = {"day" if what is None or _DAY.fullmatch(what) else "session": what or "today"}
+    what = what or "today"
+    named = {"day": what} if _DAY.fullmatch(what) else {"session": _session(place, opened, what)}
     text = opened.markdown(**named)
     write_json({"markdown": text}) if as_json else write(shown(text).rstrip("\n"))
     if not opened.entries(**named):
@@ -131,17 +134,24 @@ def _seeing(place: Place) -> Journal:
     return Journal(reading(place), namespace=place.only)
 
 
+def _session(place: Place, opened: Journal, text: str) -> str:
+    """The session that is meant; of one that an older tool wrote, only the entries may know."""
+    return session_named(reading(place), text, is_known=lambda name: bool(opened.entries(session=name)))
+
+
 def _tell(place: Place, as_json: bool, limit: int | None, filters: dict[str, Any]) -> None:
-    session = filters.pop("of_session")  # `session` is what --session says: under which one is read
-    found = _seeing(place).entries(**filters, session=session)
+    opened = _seeing(place)
+    asked = filters.pop("of_session")  # `session` is what --session says: under which one is read
+    session = None if asked is None else _session(place, opened, asked)
+    found = opened.entries(**filters, session=session)
     found = found if limit is None else found[len(found) - min(limit, len(found)) :]
     if as_json:
         write_array(one.to_json() for one in found)
         return
     write_table([_row(one) for one in found], ["cyan", "yellow"])
     if not found:
-        asked = session is not None or any(filters.values())
-        hint("no entry matches: `gitmem journal list` shows all" if asked else
+        narrowed = session is not None or any(filters.values())
+        hint("no entry matches: `gitmem journal list` shows all" if narrowed else
              "the journal is empty: `gitmem journal add TEXT` writes an entry")  # fmt: skip
 
 

@@ -7,6 +7,7 @@ Law: a command that reads creates nothing; a command that writes creates a memor
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -55,6 +56,17 @@ def glance(place: Place) -> Reader:
     if vault.policy(reader.snapshot.root).audit_reads:
         _audit(reader, place)
     return reader
+
+
+def session_named(memory: Memory, text: str, *, is_known: Callable[[str], bool] = lambda _: False) -> str:
+    """The session that a person means, named in whichever way `gitmem session` takes it.
+
+    `is_known` tells of sessions that no commit may name: those by their whole name. UnknownRevisionError if it fits
+    none, or several.
+    """
+    from gitmem.recipes.session import Sessions
+
+    return text if is_known(text) else Sessions(memory).named(text)
 
 
 def _audit(reader: Reader, place: Place) -> None:

@@ -14,7 +14,7 @@ import click
 from gitmem.cli import values
 from gitmem.cli.command import Place, keys_like, verb
 from gitmem.cli.failures import Misused
-from gitmem.cli.opening import reading, writing
+from gitmem.cli.opening import reading, session_named, writing
 from gitmem.cli.output import (
     compact,
     counted,
@@ -69,7 +69,7 @@ def _side(value: Any) -> str:
 
 @verb("log")
 @click.argument("pattern", required=False)
-@click.option("--of", metavar="SESSION", help="Only commits of this session.")
+@click.option("--of", metavar="SESSION", help="Only commits of this session: its name, a part of it, or `last`.")
 @click.option("--by", metavar="AGENT", help="Only commits of this agent.")
 @click.option("--since", metavar="REV", help="Only what is not in the history of this revision, session or time.")
 @_LIMIT
@@ -81,9 +81,9 @@ def log(
 
     With a glob PATTERN or --namespace: only commits that changed a matching key, and only those changes.
     """
-    found = reading(place).iter_log(
-        session=of, agent=by, glob=pattern, since=since, namespace=place.only
-    )
+    memory = reading(place)
+    session = None if of is None else session_named(memory, of)
+    found = memory.iter_log(session=session, agent=by, glob=pattern, since=since, namespace=place.only)
     tell_log(found, as_json, limit)
 
 
@@ -129,26 +129,28 @@ def diff(place: Place, as_json: bool, before: str, after: str | None, pattern: s
     arguments the second is B if it names a revision, otherwise it is the PATTERN. All namespaces, unless one is named.
     """
     memory = reading(place)
-    guessed = after is not None and pattern is None and not _is_revision(memory, after)
-    if guessed:
+    refused = None if after is None or pattern is not None else _refused(memory, after)
+    if refused is not None:
         after, pattern = None, after
     changes = memory.diff(before, after, pattern, namespace=place.only)
     if as_json:
         write_array(change.to_json() for change in changes)
     for change in [] if as_json else changes:
         write(difference(change))
-    if guessed and not changes:
+    if refused is not None and not changes:
         hint(f"{pattern} names no revision and was taken for a pattern: no key that matches differs")
+        hint(refused.hint)
     elif not changes:
         hint("no key differs")
 
 
-def _is_revision(memory: Memory, text: str) -> bool:
+def _refused(memory: Memory, text: str) -> UnknownRevisionError | None:
+    """Why a text names no revision; None if it does."""
     try:
         memory.revision(text)
-    except UnknownRevisionError:
-        return False
-    return True
+    except UnknownRevisionError as error:
+        return error
+    return None
 
 
 def difference(change: Change) -> str:

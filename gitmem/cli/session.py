@@ -48,9 +48,13 @@ _THIS: _Decorator = click.argument("name", metavar="ID", shell_complete=_session
 def session() -> None:
     """Give a stretch of work a name: look at it, compare it, end it.
 
-    While a session is active, all that is written on this machine belongs to it; --session ID or GITMEM_SESSION name
-    another one. An ID is a session's name, the beginning of it, words out of it (its topic), or `last`; where it may be
-    left out, the session that is named so, or active, is meant. `gitmem undo`, by the whole name, takes one back.
+    While a session is active, all that is written on this machine belongs to it; --session or GITMEM_SESSION name
+    another one.
+
+    An ID is a session's name, the beginning of it, words out of it (its topic), or `last`; where it may be left out,
+    the session that is named so, or active, is meant. --session of a write takes the name as it is: a new name begins a
+    new session. A revision (`gitmem diff`, `restore --at`) or `gitmem undo`, which takes a session back, needs the
+    whole name.
     """
 
 

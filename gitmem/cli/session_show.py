@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from gitmem.cli.output import compact, counted, line, on_terminal, paint, short, table
 from gitmem.entries import format_time
-from gitmem.recipes.session_names import slug
+from gitmem.provenance import slug
 
 if TYPE_CHECKING:
     from gitmem.recipes.journal import JournalEntry

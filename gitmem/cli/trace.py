@@ -13,7 +13,7 @@ import click
 
 from gitmem.cli import values
 from gitmem.cli.command import Place, keys_like, verb
-from gitmem.cli.opening import reading
+from gitmem.cli.opening import reading, session_named
 from gitmem.cli.output import compact, counted, hint, line, paint, short, write, write_json, write_table
 from gitmem.cli.past import commit_lines
 from gitmem.entries import format_time
@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
 @verb("trace")
 @click.argument("what", metavar="[KEY[@VERSION]]", required=False, shell_complete=keys_like)
-@click.option("--of", "of", metavar="SESSION", help="Only what was read under this session.")
+@click.option("--of", "of", metavar="SESSION", help="Only what was read under this session: its name, a part "
+              "of it, or `last`.")  # fmt: skip
 @click.option("--by", "by", metavar="AGENT", help="Only what this agent read.")
 def trace(place: Place, as_json: bool, what: str | None, of: str | None, by: str | None) -> None:
     """Show who read what on this machine, and what they wrote afterwards.
@@ -42,6 +43,7 @@ def trace(place: Place, as_json: bool, what: str | None, of: str | None, by: str
     account of a history shows: history, log, diff, blame, export.
     """
     memory = reading(place)
+    of = None if of is None else session_named(memory, of, is_known=lambda name: _has_read(memory, name))
     found = None if what is None else _traced(memory, what)
     if found is None:
         namespace = place.only if what is None else memory.namespace
@@ -56,6 +58,11 @@ def trace(place: Place, as_json: bool, what: str | None, of: str | None, by: str
             write(_reading(one))
     if not readers:
         hint(_in_vain(memory))
+
+
+def _has_read(memory: Memory, session: str) -> bool:
+    """Whether something was read under it here: one that only read stands in no commit."""
+    return next(memory.reads(session=session), None) is not None
 
 
 def _traced(memory: Memory, what: str) -> Trace | None:

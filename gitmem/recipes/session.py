@@ -22,7 +22,7 @@ from gitmem.errors import (
 )
 from gitmem.globs import escape
 from gitmem.keys import COORDINATION
-from gitmem.provenance import check_message, session_folder
+from gitmem.provenance import check_message, session_folder, sessions_like
 from gitmem.recipes.session_names import session_names
 from gitmem.recipes.session_report import Report, report
 from gitmem.recipes.session_state import (
@@ -44,9 +44,6 @@ if TYPE_CHECKING:
     from gitmem.runs.facts import SessionFacts
 
 __all__ = ["ABANDONED", "DONE", "ENDS", "FAILED", "INTERRUPTED", "RUNNING", "Report", "SessionStatus", "Sessions"]
-
-LAST = "last"
-"""Stands for the session that was written last."""
 
 
 class Sessions:
@@ -142,22 +139,17 @@ class Sessions:
         return report(self._memory, self.one(session))
 
     def named(self, text: str) -> str:
-        """The session that a person means: its name, the beginning of it, whole words out of it, or `last`.
+        """The session that a person means: its name, the beginning of it, words out of it (its topic), or `last`.
 
         UnknownRevisionError if that fits several.
         """
-        known = self._known()
-        if text in known:
-            return text
-        if text == LAST and known:
-            return next(iter(known))
-        found = [name for name in known if text and (name.startswith(text) or f"-{text}-" in f"-{name}-")]
+        found = sessions_like(text, self._known())
         if len(found) == 1:
             return found[0]
         if found:
             raise UnknownRevisionError(
                 f"{text!r} fits {len(found)} sessions",
-                hint=f"name one of {', '.join(found[:5])}{', …' if len(found) > 5 else ''}",
+                hint=f"name one of {', '.join(map(typed, found[:5]))}{', …' if len(found) > 5 else ''}",
                 revision=text,
             )
         raise self._unknown(text)

@@ -6,17 +6,13 @@ Law: every name is one segment of a key and one word of a shell.
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from itertools import count
 
 from gitmem.errors import InvalidKeyError
 from gitmem.keys import check_key
-
-_GAP = re.compile(r"[^a-z0-9]+")
-_LONGEST = 60
+from gitmem.provenance import slug
 
 
 def session_names(topic: str | None, now: datetime) -> Iterator[str]:
@@ -37,9 +33,3 @@ def is_segment(session: str) -> bool:
         return session not in (".", "..") and len(check_key(session)) == 1
     except InvalidKeyError:
         return False
-
-
-def slug(text: str) -> str:
-    """The Latin letters and digits of a text in lower case, joined by hyphens; no more than 60 of them."""
-    plain = unicodedata.normalize("NFKD", text.casefold()).encode("ascii", "ignore").decode()
-    return _GAP.sub("-", plain).strip("-")[:_LONGEST].strip("-")
