@@ -97,6 +97,7 @@ def test_near_duplicates_are_pointed_out_with_what_to_do() -> None:
         (("learn", "auth/jwt", "x", "--related", "auth/oauth"), 3, "'pattern/auth/oauth'"),
         (("learn", "auth/jwt", "x", "-n", "team"), 7, "reasoning-bank"),
         (("outcome", "auth/jwt", "success"), 3, "'pattern/auth/jwt'"),
+        (("outcome", "auth/jwt"), 2, ". Choose from: success, failure\n"),
         (("outcome", "auth/jwt", "perhaps"), 2, "'success', 'failure'"),
         (("recall",), 2, "QUESTION"),
         (("recall", "x", "--limit", "0"), 2, "--limit"),

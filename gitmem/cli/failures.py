@@ -75,7 +75,10 @@ def _plain(error: click.UsageError) -> str:
     """click's sentence as ours begin: in lower case, without a full stop."""
     if isinstance(error, Misused):
         return error.message
-    message = (error.format_message() if isinstance(error, click.BadParameter) else error.message).rstrip(".")
+    message = error.message
+    if isinstance(error, click.BadParameter):
+        message = error.format_message().replace("\n\t", " ")  # click lists choices one below the other
+    message = message.rstrip(".")
     return message[:1].lower() + message[1:]
 
 
