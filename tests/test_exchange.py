@@ -472,6 +472,19 @@ def test_a_source_that_is_not_whole_or_of_no_known_form_writes_nothing(name: str
     assert memory.snapshot == head
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/fd"), reason="there is no name for an open pipe here")
+@pytest.mark.parametrize("form", [None, "gitmem"])
+def test_a_pipe_is_told_to_become_a_file_first(form: str | None, memory: Memory) -> None:
+    """A source is read twice: `… | gitmem import /dev/stdin` cannot be."""
+    end, other = os.pipe()
+    os.write(other, b'{"key": "k", "value": 1}\n')
+    os.close(other)
+    with pytest.raises(InvalidValueError, match="is neither a regular file nor a folder") as caught:
+        import_file(memory, Path(f"/dev/fd/{end}"), form=form)
+    os.close(end)
+    assert "save a pipe to a file" in caught.value.hint
+
+
 def test_a_form_that_is_named_must_be_the_sources(memory: Memory, tmp_path: Path) -> None:
     """`form` is for sources that cannot be told apart, not a way around the checks."""
     for form, path in [("claude-flow", RUFLO), ("ruflo", CLAUDE_FLOW), ("gitmem", RUFLO), ("folder", RUFLO)]:

@@ -29,6 +29,9 @@ def import_source(ctx: click.Context, place: Place, as_json: bool, source: Path,
     SOURCE is a SQLite file of claude-flow 2.x, a ruflo-memory-export/v1 file, the JSON lines of `gitmem export`, or a
     folder of JSON files. Times and sources become the commits'; access counts and the like are not kept. Exits with 1
     if something could not be taken in.
+
+    What is imported is written last, whatever its time says: it stands over what lies here under the same key. The
+    history keeps that, and what it holds already does not come again.
     """
     from gitmem.exchange import import_file
 

@@ -41,6 +41,8 @@ def open_source(path: Path, form: str | None, *, namespace: str, stamp: Stamp, n
         lines.FORM: lambda: lines.GitmemExport(path, namespace=namespace, now=now),
         folder.FORM: lambda: folder.Folder(path, namespace=namespace, stamp=stamp),
     }
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise wrong(path, "is neither a regular file nor a folder", "one that can be read twice: save a pipe to a file")
     try:
         chosen = form or recognise(path)
         if path.is_dir() != (chosen == folder.FORM):
