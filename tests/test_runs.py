@@ -131,6 +131,14 @@ def test_what_names_no_run_is_refused(memory, name) -> None:
     assert caught.value.hint
 
 
+def test_a_session_that_is_spelled_alike_is_told(memory) -> None:
+    """Names of sessions are long, and typed."""
+    memory.bind(session="session-20260101-101500-docs").store("a", 1)
+    with pytest.raises(UnknownRevisionError) as caught:
+        memory.effect("session-20260101-101500-doc")
+    assert caught.value.hint == "did you mean the session 'session-20260101-101500-docs'?"
+
+
 def test_a_glob_and_a_namespace_narrow_it(memory) -> None:
     """All namespaces unless one is named."""
     run = memory.bind(session="run")
