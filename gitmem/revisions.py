@@ -22,7 +22,7 @@ from gitmem.vault import Snapshot, Vault
 _FULL, _PREFIX = re.compile(r"[0-9a-f]{40}\Z"), re.compile(r"[0-9a-f]{4,39}\Z")
 _BACK = re.compile(r"(.+?)((?:~\d{0,9}|\^)+)\Z", re.DOTALL)
 _STEP = re.compile(r"~(\d*)|\^")
-_TOLD = 3
+_TOLD, _LOOKED_AT = 3, 1000
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 
@@ -41,11 +41,15 @@ def resolve(vault: Vault, head: Snapshot, text: str) -> Oid:
 
 
 def _sessions_meant(vault: Vault, head: Snapshot, text: str) -> str:
-    """The hint for a text that is a part of sessions' names; empty if it is none."""
+    """The hint for a text that is a part of sessions' names, or a misspelled one; empty if it is none."""
+    from difflib import get_close_matches
+
     back = _BACK.match(text)
     part, steps = (back[1], back[2]) if back else (text, "")
     rows = sorted(vault.indexed(head).sessions(head.oid), key=lambda row: (row.written, row.last), reverse=True)
-    found = [typed(name) + steps for name in sessions_like(part, [row.session for row in rows])]
+    names = [row.session for row in rows]
+    meant = sessions_like(part, names) or get_close_matches(part, names[:_LOOKED_AT], n=1, cutoff=0.7)
+    found = [typed(name) + steps for name in meant]
     more = f" (and {len(found) - _TOLD} more fit)" if len(found) > _TOLD else ""
     return f"did you mean {' or '.join(found[:_TOLD])}?{more}" if found else ""
 
