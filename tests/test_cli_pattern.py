@@ -125,9 +125,9 @@ def test_an_outcome_says_what_the_counts_come_to() -> None:
     """Under the session that is named, with what was found out."""
     pattern("learn", "auth/jwt", "Rotate")
     assert pattern("outcome", "auth/jwt", "success", "--session", "s1", "--lesson", "Mind the clocks") == (
-        f"{KEY}: 1 of 1 succeeded: at least 21 %\n"
+        f"{KEY}: 1 of 1 succeeded, so at least 21 % do (95 % sure)\n"
     )
-    assert pattern("outcome", KEY, "failure") == f"{KEY}: 1 of 2 succeeded: at least 9 %\n"
+    assert pattern("outcome", KEY, "failure") == f"{KEY}: 1 of 2 succeeded, so at least 9 % do (95 % sure)\n"
     assert (value()["success_rate"], value()["sessions_used"]) == (50, ["s1"])
     assert value()["lessons_learned"] == ["Mind the clocks"]
     went = json.loads(pattern("outcome", "auth/jwt", "success", "--json"))["outcomes"]
@@ -157,7 +157,8 @@ def test_recall_prints_what_to_do_and_why() -> None:
         "   Rotate refresh tokens",
         "   - Keep them short",
         "   not: localStorage",
-        f"   (speaks of rotate, token; 3 of 3 succeeded: at least 44 %; last learned or tried today ({day}))",
+        "   (speaks of rotate, token; 3 of 3 succeeded, so at least 44 % do (95 % sure); "
+        f"last learned or tried today ({day}))",
     ]
     assert done.stderr == f"hint: tell how it went: `gitmem pattern outcome {KEY} success`, or failure\n"
 
@@ -167,7 +168,7 @@ def test_recall_as_json_is_entries_with_reasons() -> None:
     """For programs: the entry as everywhere, the score, the words, and the same reasons."""
     (found,) = json.loads(pattern("recall", "rotate tokens", "--json"))
     assert (found["key"], found["value"], found["words"]) == (KEY, value(), ["rotate", "tokens"])
-    assert found["reasons"][1] == "3 of 3 succeeded: at least 44 %"
+    assert found["reasons"][1] == "3 of 3 succeeded, so at least 44 % do (95 % sure)"
     assert 0.5 < found["score"] < 2
     assert json.loads(pattern("recall", "zebra", "--json")) == []
 
@@ -218,7 +219,7 @@ def test_show_prints_all_of_a_pattern() -> None:
 {KEY}
 Rotate refresh tokens
 
-auth; 3 of 3 succeeded: at least 44 %; version 5, by ann at {when}
+auth; 3 of 3 succeeded, so at least 44 % do (95 % sure); version 5, by ann at {when}
 
 Lessons:
 - Keep them short

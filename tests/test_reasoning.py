@@ -196,7 +196,7 @@ def test_each_outcome_counts_and_rewrites_the_rate(memory: Memory, bank: Pattern
     for number in range(10):
         made = Patterns(memory.bind(session=f"s{number % 2}")).outcome("auth/jwt", number > 0)
     assert counts(bank) == (9, 1, 90)
-    assert made.outcomes.told() == "9 of 10 succeeded: at least 60 %"
+    assert made.outcomes.told() == "9 of 10 succeeded, so at least 60 % do (95 % sure)"
     assert made.members["sessions_used"] == ["s0", "s1"]
 
 
@@ -210,7 +210,8 @@ def test_an_outcome_of_nothing_is_an_error(bank: Patterns) -> None:
 def test_what_was_only_stated_gives_way_to_what_is_counted(memory: Memory, bank: Patterns) -> None:
     """Until somebody counts, a stated rate is as sure as the number of sessions that it is of."""
     memory.store(KEY, SEED, namespace=BANK)
-    assert bank.show("auth/jwt").outcomes.told() == "said to succeed in 100 % (2 sessions): at least 34 %"
+    told = bank.show("auth/jwt").outcomes.told()
+    assert told == "said to succeed in 100 % (2 sessions), so at least 34 % do (95 % sure)"
     bank.outcome("auth/jwt", False)
     assert counts(bank) == (0, 1, 0)
 
@@ -343,8 +344,8 @@ def test_what_worked_comes_first_among_what_says_the_same(full: Patterns) -> Non
         full.outcome(before[0], False)
     found = {one.entry.key: one.reasons for one in full.recall("rotate refresh tokens")}
     assert next(iter(found)) == before[1]
-    assert "5 of 5 succeeded: at least 57 %" in found[before[1]]
-    assert "0 of 5 succeeded: at most 43 %" in found[before[0]]
+    assert "5 of 5 succeeded, so at least 57 % do (95 % sure)" in found[before[1]]
+    assert "0 of 5 succeeded, so at most 43 % do (95 % sure)" in found[before[0]]
 
 
 def test_each_says_in_words_why_it_was_chosen(memory: Memory, full: Patterns, clock: Clock) -> None:
@@ -354,7 +355,7 @@ def test_each_says_in_words_why_it_was_chosen(memory: Memory, full: Patterns, cl
     found = {one.entry.key: one.reasons for one in full.recall("How do I rotate refresh tokens?")}
     assert found[KEY] == (
         "speaks of rotate, refresh, tokens",
-        "1 of 1 succeeded: at least 21 %",
+        "1 of 1 succeeded, so at least 21 % do (95 % sure)",
         "last learned or tried 3 days ago (2026-02-02)",
     )
     assert found["pattern/db/pool"][:2] == ("speaks of tokens", "not tried yet")

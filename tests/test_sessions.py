@@ -362,8 +362,9 @@ def test_who_names_a_part_where_the_whole_is_needed_is_told_the_whole(
         return error.value.hint
 
     meant = f"did you mean {second}?"
-    for text in ("v2", "last", second[:-1]):
-        assert hint(memory.revision, text) == hint(memory.undo, text) == hint(memory.diff, first, text) == meant
+    for text in ("v2", "last", second[:-1], second.replace("session", "sesion")):
+        assert hint(memory.revision, text) == hint(memory.diff, first, text) == meant
+        assert second in hint(memory.undo, text)
     assert hint(memory.restore, "**", at="v1 prices") == f"did you mean {first}?"
     assert hint(memory.revision, "v2~1") == f"did you mean {second}~1?"
     assert hint(memory.undo, "v1..HEAD") == f"did you mean {first}?"
@@ -466,9 +467,11 @@ def test_what_agents_left_is_open_until_somebody_else_takes_it(memory: Memory, s
     memory.store("swarm/writer/status", {"state": "working"}, message="another session")
     memory.bind(session="later").store("swarm/writer/status", {"state": "idle"})
     found = sessions.report(made.id).open
-    assert [(one.kind, one.key, one.says[:12]) for one in found] == [
-        ("agent", "swarm/coder/status", "blocked"), ("claim", "claims/auth", "task 'auth' "),
+    assert [(one.kind, one.key, one.says[:20]) for one in found] == [
+        ("agent", "swarm/coder/status", "blocked: waits for k"), ("claim", "claims/auth", "task 'auth' in names"),
     ]  # fmt: skip
+    coder.store("swarm/coder/status", {"state": "stuck", "waiting_for": ["k", "l"], "reason": "no\nkey"})
+    assert sessions.report(made.id).open[0].says == "stuck: waits for k, l; no\nkey"
 
 
 def test_conflicts_that_came_or_went_while_it_ran_are_told(memory: Memory, sessions: Sessions) -> None:

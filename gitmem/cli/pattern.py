@@ -145,7 +145,8 @@ def _tell_learned(made: Learned) -> None:
 def outcome(place: Place, as_json: bool, name: str, how: str, lessons: tuple[str, ...]) -> None:
     """Tell how it went: one success or one failure more.
 
-    Whoever tells one at the same moment, here or on another copy: each counts.
+    Whoever tells one at the same moment, here or on another copy: each counts. What is printed, such as `1 of 2
+    succeeded, so at least 9 % do (95 % sure)`, is what can be relied on: few tries prove little, whatever their rate.
     """
     made = _writing(place).outcome(name, OUTCOMES[how], lesson=lessons)
     write_json(made.to_json()) if as_json else write(f"{line(made.key)}: {made.outcomes.told()}")
@@ -237,7 +238,7 @@ def _told(found: Pattern) -> Iterator[str]:
 def list_patterns(place: Place, as_json: bool, domain: str | None) -> None:
     """List the patterns, of one domain or of all.
 
-    The columns: key, successes of tries, the share of successes that is sure (-, if nobody tried), approach.
+    The columns: key, successes of tries, the share that succeeds at least (95 % sure; -, if nobody tried), approach.
     """
     found = _reading(place).list(domain)
     if as_json:

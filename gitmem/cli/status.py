@@ -97,9 +97,8 @@ def _painted(rows: Sequence[Sequence[str]]) -> Iterable[str]:
 
 
 def _agent(one: AgentStatus) -> list[str]:
-    waits = f"waits for {', '.join(one.waiting_for)}" if one.waiting_for else ""
     said = compact(one.entry.value) if one.state is None else ""
-    return [one.agent, one.state or "-", _age(one.age), "; ".join(filter(None, (waits, one.reason, said))) or "-"]
+    return [one.agent, one.state or "-", _age(one.age), "; ".join(filter(None, (one.why, said))) or "-"]
 
 
 def _gate(one: GateStatus, now: datetime) -> list[str]:

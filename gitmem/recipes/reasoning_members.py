@@ -62,10 +62,11 @@ class Outcomes(NamedTuple):
         if not self.tried:
             return "not tried yet"
         low, high = (round(100 * edge) for edge in self.sure)
-        bound = f"at least {low} %" if self.successes >= self.failures else f"at most {high} %"
+        bound = f"at least {low}" if self.successes >= self.failures else f"at most {high}"
+        sure = f"so {bound} % do (95 % sure)"
         if self.stated:
-            return f"said to succeed in {self.rate} % ({self.tried:g} sessions): {bound}"
-        return f"{self.successes:g} of {self.tried:g} succeeded: {bound}"
+            return f"said to succeed in {self.rate} % ({self.tried:g} sessions), {sure}"
+        return f"{self.successes:g} of {self.tried:g} succeeded, {sure}"
 
 
 @dataclass(frozen=True, slots=True)

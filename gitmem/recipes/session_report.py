@@ -21,6 +21,7 @@ from gitmem.recipes.claim import held_by
 from gitmem.recipes.journal import NAMESPACE as JOURNAL
 from gitmem.recipes.session_state import SessionStatus
 from gitmem.recipes.session_summary import Summary, entry_of, matching, said, summarize
+from gitmem.recipes.status import agent_status
 
 if TYPE_CHECKING:
     from gitmem.memory import Memory
@@ -126,9 +127,9 @@ def _open(memory: Memory, status: SessionStatus, changes: Sequence[Effect], did:
         if (record.namespace, record.key) in keys:
             yield Open("conflict", CONFLICTS, record.id, f"{record.namespace} {record.key} {record.pointer}".rstrip())
     for one, entry in _mine(memory, status, matching(changes, _STATES)):
-        state = entry.value.get("state") if isinstance(entry.value, Mapping) else entry.value
-        if isinstance(state, str) and state not in _OVER:
-            yield Open("agent", one.namespace, one.key, state)
+        agent = agent_status(entry, memory.clock())
+        if agent.state is not None and agent.state not in _OVER:
+            yield Open("agent", one.namespace, one.key, ": ".join(filter(None, (agent.state, agent.why))))
     for one, entry in _mine(memory, status, matching(changes, f"{CLAIMS}**")):
         yield Open("claim", one.namespace, one.key, held_by(entry))
     for key in did.recalled.without_outcome if status.undone_by is None else ():

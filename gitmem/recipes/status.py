@@ -43,6 +43,12 @@ class AgentStatus:
     age: int
     entry: Entry
 
+    @property
+    def why(self) -> str:
+        """What it waits for, and its reason; empty if it said neither."""
+        waits = f"waits for {', '.join(self.waiting_for)}" if self.waiting_for else ""
+        return "; ".join(filter(None, (waits, self.reason)))
+
     def to_json(self) -> dict[str, Any]:
         """As the command line prints it."""
         return {
@@ -143,7 +149,7 @@ class Status:
         return Swarm(
             time=now,
             namespace=space,
-            agents=tuple(_agent(entry, now) for entry in memory.search(f"{_BEFORE}*{_AFTER}")),
+            agents=tuple(agent_status(entry, now) for entry in memory.search(f"{_BEFORE}*{_AFTER}")),
             gates=tuple(one for one in gates(memory, namespace=space) if one.state in (PENDING, REJECTED)),
             claims=tuple(ClaimStatus(task_of(one.key), holder(one), one) for one in claims.held()),
             conflicts=len(memory.conflicts()),
@@ -180,7 +186,8 @@ def swarm(memory: Memory, *, namespace: str | None = None, last: int = LAST) -> 
     return Status(memory, namespace=namespace).read(last=last)
 
 
-def _agent(entry: Entry, now: datetime) -> AgentStatus:
+def agent_status(entry: Entry, now: datetime) -> AgentStatus:
+    """What an agent says in this entry, of a key swarm/AGENT/status."""
     said = {"state": entry.value} if isinstance(entry.value, str) else entry.value
     said = said if isinstance(said, dict) else {}
     return AgentStatus(
