@@ -177,6 +177,18 @@ def test_nothing_found_is_told_with_the_next_step(memory: Memory, argv: tuple[st
     assert (result.exit_code, result.stderr.startswith(f"hint: {told}")) == (0, True)
 
 
+def test_a_type_that_no_entry_can_have_is_a_slip_of_the_keyboard(memory: Memory) -> None:
+    """What an older tool called an entry is known; an empty list would be believed."""
+    memory.store("journal/2025-11-18/old", {"content": "x", "type": "Observation"}, namespace=NAMESPACE)
+    for word, told in (("decission", "did you mean decision?"), ("observations", "did you mean Observation?"),
+                       ("x", "there are decision, insight, blocker, milestone, question, Observation")):  # fmt: skip
+        for options in ([], ["--json"]):
+            result = gitmem("journal", "list", "--type", word, *options)
+            assert result.stderr == f"hint: no entry is of the type {word}: {told}\n"
+    assert gitmem("journal", "search", "x", "--type", "observation").stderr == ""
+    assert gitmem("journal", "list", "--type", "blocker").stderr.startswith("hint: no entry matches")
+
+
 def test_processes_that_write_in_one_second_all_leave_their_entry(memory: Memory) -> None:
     """The same words from real processes at once: as many entries as processes."""
     command = [sys.executable, "-m", "gitmem", "journal", "add", "same words", "--agent", "twin"]

@@ -219,6 +219,19 @@ def test_list_is_readable_however_many_there_are() -> None:
     assert [one["session"] for one in as_json("session", "list", "--state", "failed")] == [names[5]]
 
 
+@pytest.mark.parametrize(
+    ("state", "told"),
+    [("runing", "did you mean running?"), ("Done", "did you mean done?"),
+     ("bogus", "there are running, done, failed, interrupted, abandoned")],
+)  # fmt: skip
+def test_a_state_that_no_session_can_be_in_is_a_slip_of_the_keyboard(state: str, told: str) -> None:
+    """An empty list would be believed."""
+    started("x")
+    for options in ([], ["--json"], ["--limit", "0"]):
+        assert gitmem("session", "list", "--state", state, *options).stderr == f"hint: no session is {state}: {told}\n"
+    assert gitmem("session", "list", "--state", "failed").stderr == "hint: no session is failed\n"
+
+
 def test_show_answers_what_an_auditor_asks() -> None:
     """What changed, by whom, what was decided, what is open."""
     done("store", "old", "1")

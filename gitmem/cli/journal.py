@@ -14,7 +14,7 @@ import click
 from gitmem.cli import values
 from gitmem.cli.command import Place, family
 from gitmem.cli.opening import reading, session_named, writing
-from gitmem.cli.output import hint, line, shown, write, write_array, write_json, write_table
+from gitmem.cli.output import hint, line, nearest, shown, write, write_array, write_json, write_table
 from gitmem.cli.writes import tell_entry
 from gitmem.errors import GitmemError
 from gitmem.recipes.journal import KINDS, Journal, JournalEntry, markdown_of
@@ -144,15 +144,26 @@ def _tell(place: Place, as_json: bool, limit: int | None, filters: dict[str, Any
     asked = filters.pop("of_session")  # `session` is what --session says: under which one is read
     session = None if asked is None else _session(place, opened, asked)
     found = opened.entries(**filters, session=session)
+    kind = None if found else _unheard(opened, filters["kind"])
+    if kind is not None:
+        hint(kind)
     found = found if limit is None else found[len(found) - min(limit, len(found)) :]
     if as_json:
         write_array(one.to_json() for one in found)
         return
     write_table([_row(one) for one in found], ["cyan", "yellow"])
-    if not found:
+    if not found and kind is None:
         narrowed = session is not None or any(filters.values())
         hint("no entry matches: `gitmem journal list` shows all" if narrowed else
              "the journal is empty: `gitmem journal add TEXT` writes an entry")  # fmt: skip
+
+
+def _unheard(opened: Journal, kind: str | None) -> str | None:
+    """The hint for a type that no entry has, nor could have by `add`."""
+    known = dict.fromkeys([*KINDS, *(one.kind for one in opened.entries() if one.kind)])
+    if kind is None or kind.casefold() in map(str.casefold, known):
+        return None
+    return f"no entry is of the type {line(kind)}: {nearest(kind, known)}"
 
 
 def _row(one: JournalEntry) -> tuple[str, ...]:

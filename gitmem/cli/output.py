@@ -132,6 +132,15 @@ def counted(number: int, one: str, many: str = "") -> str:
     return f"{number} {one if number == 1 else many or one + 's'}"
 
 
+def nearest(word: str, known: Iterable[str]) -> str:
+    """What somebody may have meant who used a word that nobody knows: the nearest, else all there are."""
+    from difflib import get_close_matches
+
+    words = {one.casefold(): one for one in known}
+    near = get_close_matches(word.casefold(), words, n=1)
+    return f"did you mean {words[near[0]]}?" if near else f"there are {', '.join(words.values())}"
+
+
 def short(revision: str) -> str:
     """Enough of a commit's id for a person, and for any command that takes a revision."""
     return revision[:12]

@@ -18,9 +18,9 @@ from gitmem.cli.command import Place, family
 from gitmem.cli.exchange import write_lines
 from gitmem.cli.failures import Misused
 from gitmem.cli.opening import reading, writing
-from gitmem.cli.output import counted, hint, line, note, write, write_array, write_json, write_table
+from gitmem.cli.output import counted, hint, line, nearest, note, write, write_array, write_json, write_table
 from gitmem.errors import ConflictError, GitmemError, UnknownRevisionError, typed
-from gitmem.recipes.session import ENDS, Sessions, SessionStatus
+from gitmem.recipes.session import ENDS, RUNNING, Sessions, SessionStatus
 
 if TYPE_CHECKING:
     from gitmem.memory import Memory
@@ -156,15 +156,18 @@ def list_sessions(place: Place, as_json: bool, limit: int | None, state: str | N
 
     memory = reading(place)
     active = memory.active_session
-    found = (one for one in Sessions(memory).newest() if state in (None, one.state))
+    sessions = Sessions(memory)
+    found = (one for one in sessions.newest() if state in (None, one.state))
     if as_json:
         write_array(one.to_json() | {"active": one.id == active} for one in islice(found, limit))
+        _check_state(sessions, state)
         return
     most = _LISTED if limit is None else limit
     shown = list(islice(found, most))
     now = memory.clock()
     write_table([row(one, now, active=one.id == active) for one in shown], ["cyan", "yellow"])
-    if not shown:
+    known = _check_state(sessions, state)
+    if not shown and known:
         hint(f"no session is {state}" if state else "there is no session: `gitmem session start TOPIC` begins one")
     elif next(found, None) is not None:
         hint(f"there are more: `gitmem session list --limit {most * 10}`")
@@ -251,6 +254,15 @@ def export(place: Place, as_json: bool, name: str | None, output: IO[str]) -> No
 
 
 # --- inside
+
+
+def _check_state(sessions: Sessions, state: str | None) -> bool:
+    """Whether a session could be in such a state; a hint names the nearest if not, and none says it of itself."""
+    known = (RUNNING, *ENDS)
+    if state is None or state in known or any(one.state == state for one in sessions.newest()):
+        return True
+    hint(f"no session is {line(state)}: {nearest(state, known)}")
+    return False
 
 
 def _meant(sessions: Sessions, memory: Memory, typed_name: str | None) -> str:
