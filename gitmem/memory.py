@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from gitmem import place as places
 from gitmem import upkeep
-from gitmem.entries import UNSET, Version
+from gitmem.entries import UNSET, Version, moment
 from gitmem.errors import InvalidValueError, NotAMemoryError, StorageError
 from gitmem.keys import DEFAULT_NAMESPACE, check_namespace
 from gitmem.packing import GcReport
@@ -148,6 +148,12 @@ class Memory(RunVerbs):
     def active_session(self) -> str | None:
         """The session under which the doors of this machine write when nobody names one: `gitmem session start`."""
         return self._vault.repository.active_session()
+
+    @property
+    def active_since(self) -> datetime | None:
+        """When it became that, by this machine's clock; None if there is none."""
+        since = self._vault.repository.active_since()
+        return None if since is None else moment(int(since))
 
     def activate(self, session: str | None) -> None:
         """Make a session this machine's active one, or (None) let there be none; what is bound already stays so."""

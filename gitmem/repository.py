@@ -112,6 +112,13 @@ class Repository:
         except (OSError, UnicodeDecodeError):
             return None
 
+    def active_since(self) -> float | None:
+        """When the active session became that, in seconds since 1970; None if there is none."""
+        try:
+            return os.stat(self.local / _ACTIVE).st_mtime
+        except OSError:
+            return None
+
     def activate(self, session: str | None) -> None:
         """Make a session this machine's active one, or none. StorageError if `local/` cannot be written."""
         path = self._lock_path(_ACTIVE)

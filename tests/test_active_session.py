@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -41,6 +43,38 @@ def test_the_doors_write_under_it(memory: Memory, monkeypatch: pytest.MonkeyPatc
     assert from_environment().session == "named"
     assert CliRunner().invoke(front, ["store", "k", "x"]).exit_code == 0
     assert memory.entry("k").session == "named"
+
+
+def test_who_goes_on_in_a_session_that_was_forgotten_is_told_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Last week's session would get today's work; after a write it is nobody's forgotten one."""
+    week = timedelta(days=7)
+    path = Memory.open(tmp_path).path
+
+    def at_work(session: str) -> None:
+        before = Memory.open(path, agent="ann", durability="fast", clock=lambda: datetime.now(UTC) - week)
+        before.bind(session=session).store(session, 1)
+        before.activate(session)
+
+    def told(*argv: str) -> str:
+        done = CliRunner().invoke(front, argv, catch_exceptions=False)
+        assert done.exit_code == 0, done.stderr
+        return done.stderr
+
+    monkeypatch.setenv("GITMEM_STORE", str(path))
+    at_work("old")
+    assert told("store", "k", "1") == ""  # it was made the active one just now
+    at_work("older")
+    long_ago = (datetime.now(UTC) - week).timestamp()
+    os.utime(path / "local" / "session", (long_ago, long_ago))
+    for argv in (("retrieve", "k"), ("store", "k", "2", "--session", "new"), ("session", "list"), ("gc",)):
+        assert told(*argv) == ""
+    assert told("store", "k", "3") == (
+        "hint: nobody wrote under the active session older for 7 d, and what is written now belongs to it: "
+        "`gitmem session leave` lets none be active\n"
+    )
+    assert told("store", "k", "4") == told("session", "leave") == ""
 
 
 def test_what_is_no_name_is_refused(memory: Memory) -> None:

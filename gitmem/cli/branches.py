@@ -49,7 +49,7 @@ def branch(place: Place, as_json: bool, name: str | None, at: str | None, delete
     if delete:
         if name is None or at is not None:
             raise Misused("--delete takes the name of one branch", hint="gitmem branch --delete NAME")
-        was = writing(place, create=False).delete_branch(name)
+        was = writing(place, create=False, signs=False).delete_branch(name)
         write_json({"name": name, "revision": was}) if as_json else write(
             f"removed branch {line(name)}, which was at {short(was)}"
         )
@@ -62,7 +62,7 @@ def branch(place: Place, as_json: bool, name: str | None, at: str | None, delete
             used = place.branch or MAIN
             write_table([("*" if one == used else " ", one, short(head)) for one, head in found.items()])
     else:
-        made = writing(place).branch(name, at)
+        made = writing(place, signs=False).branch(name, at)
         head = made.snapshot
         write_json({"name": name, "revision": head}) if as_json else write(f"branch {line(name)} is at {short(head)}")
 

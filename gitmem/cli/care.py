@@ -23,7 +23,7 @@ def gc(place: Place, as_json: bool, full: bool, auto: bool) -> None:
 
     Others may read and write meanwhile. It also starts by itself when there is much to pack.
     """
-    memory = writing(place, create=False)
+    memory = writing(place, create=False, signs=False)
     from gitmem.maintenance import sweep
 
     swept = sweep(memory)

@@ -48,7 +48,7 @@ def add(place: Place, as_json: bool, name: str, url: str) -> None:
     """
     from gitmem.remotes.address import shown
 
-    added = writing(place).add_remote(name, url)
+    added = writing(place, signs=False).add_remote(name, url)
     if as_json:
         write_json({"name": added.name, "url": shown(added.url)})
     else:
@@ -75,7 +75,7 @@ def list_remotes(place: Place, as_json: bool) -> None:
 @click.argument("name")
 def remove(place: Place, as_json: bool, name: str) -> None:
     """Forget another copy, and where it was last seen."""
-    writing(place, create=False).remove_remote(name)
+    writing(place, create=False, signs=False).remove_remote(name)
     write_json({"name": name}) if as_json else write(f"forgot remote {line(name)}")
 
 
@@ -187,12 +187,12 @@ def _on_branch(place: Place) -> Memory:
     from gitmem.errors import UnknownRevisionError
 
     try:
-        return writing(place, create=False)
+        return writing(place, create=False, signs=False)
     except UnknownRevisionError:
         wanted, place.branch = place.branch, None
         if wanted is None:
             raise
-        return writing(place, create=False).bind(branch=wanted)
+        return writing(place, create=False, signs=False).bind(branch=wanted)
 
 
 def login(url: str) -> tuple[str, str] | None:

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from gitmem.keys import DEFAULT_NAMESPACE
 
 if TYPE_CHECKING:
+    from datetime import timedelta
+
     from gitmem.cli.command import Place
     from gitmem.memory import Memory
     from gitmem.reader import Reader
@@ -81,8 +83,11 @@ def _audit(reader: Reader, place: Place) -> None:
         reader.witness = recorder(reader.vault, reader.snapshot.oid, agent, session, branch=branch)
 
 
-def writing(place: Place, *, create: bool = True) -> Memory:
-    """The memory, to write to; created, with a word on stderr, where there is none, unless `create` is false."""
+def writing(place: Place, *, create: bool = True, signs: bool = True) -> Memory:
+    """The memory, to write to; created, with a word on stderr, where there is none, unless `create` is false.
+
+    `signs` is false for a command of which nothing will belong to the active session.
+    """
     from gitmem import place as places
     from gitmem.cli.output import note
     from gitmem.memory import Memory
@@ -100,7 +105,39 @@ def writing(place: Place, *, create: bool = True) -> Memory:
     )
     if missing:
         note(f"created a memory at {memory.path}")
-    return memory.bind(session=place.session or memory.active_session)
+    bound = memory.bind(session=place.session or memory.active_session)
+    if signs and place.session is None and bound.session is not None:
+        _tell_forgotten(bound, bound.session)
+    return bound
+
+
+def _tell_forgotten(memory: Memory, session: str) -> None:
+    """A word on stderr if nobody wrote under the active session for so long that it counts as abandoned.
+
+    The history is asked only if it became active that long ago: a store has no time for it.
+    """
+    from contextlib import suppress
+    from datetime import timedelta
+
+    from gitmem.errors import GitmemError
+
+    with suppress(GitmemError):  # a damaged gitmem.toml, or no such branch: the command says so, or mends it
+        now, late = memory.clock(), timedelta(seconds=memory.policy.abandoned_after)
+        since = memory.active_since
+        if since is None or now - since <= late:
+            return
+        last = next(memory.iter_log(session=session), None)
+        if last is not None and now - last.time > late:
+            _say_forgotten(session, now - last.time)
+
+
+def _say_forgotten(session: str, since: timedelta) -> None:
+    from gitmem.cli.output import hint, line
+    from gitmem.cli.session_show import lasting
+
+    ago = lasting(int(since.total_seconds()), units=1)
+    hint(f"nobody wrote under the active session {line(session)} for {ago}, and what is written now belongs to it: "
+         "`gitmem session leave` lets none be active")  # fmt: skip
 
 
 def who(place: Place) -> Person:

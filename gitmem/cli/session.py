@@ -67,7 +67,7 @@ def start(place: Place, as_json: bool, topic: tuple[str, ...]) -> None:
     """
     if "session" in place.typed:
         raise Misused("a new session gets a name of its own", hint="`gitmem session resume ID` goes on with one")
-    memory = writing(place)
+    memory = writing(place, signs=False)
     before = memory.active_session
     made = Sessions(memory).start(" ".join(topic) or None)
     memory.activate(made.id)
@@ -89,7 +89,7 @@ def end(place: Place, as_json: bool, name: str | None, status: str | None, clean
     That is stored at session/ID/summary as well. If it was the active one, none is active then. One that has ended
     already is not ended again (exit 4), but --clean still cleans it.
     """
-    memory = writing(place, create=False)
+    memory = writing(place, create=False, signs=False)
     sessions = Sessions(memory)
     found = _meant(sessions, memory, name)
     over = clean and status is None and not sessions.one(found).is_open
@@ -117,7 +117,7 @@ def resume(place: Place, as_json: bool, name: str) -> None:
 
     It is the active one then. One that had ended is open again, and one that counts as abandoned is running again.
     """
-    memory = writing(place, create=False)
+    memory = writing(place, create=False, signs=False)
     sessions = Sessions(memory)
     made = sessions.resume(sessions.named(name))
     memory.activate(made.id)
@@ -131,7 +131,7 @@ def leave(place: Place, as_json: bool) -> None:
 
     It is not ended: `session resume ID` goes on with it.
     """
-    memory = writing(place, create=False)
+    memory = writing(place, create=False, signs=False)
     active = memory.active_session
     memory.activate(None)
     if as_json:
