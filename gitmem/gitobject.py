@@ -121,12 +121,20 @@ def _identity_line(who: Identity) -> str:
 
 
 def serialize_commit(
-    tree: Oid, parents: Iterable[Oid], author: Identity, committer: Identity, message: str
+    tree: Oid,
+    parents: Iterable[Oid],
+    author: Identity,
+    committer: Identity,
+    message: str,
+    *,
+    headers: Iterable[tuple[str, str]] = (),
 ) -> bytes:
-    """The body of a commit; `message` as it is, with its final newline."""
+    """The body of a commit; `message` as it is, with its final newline. `headers` are more than git's own."""
     lines = [f"tree {tree.hex()}"]
     lines += [f"parent {parent.hex()}" for parent in parents]
-    lines += [f"author {_identity_line(author)}", f"committer {_identity_line(committer)}", "", message]
+    lines += [f"author {_identity_line(author)}", f"committer {_identity_line(committer)}"]
+    lines += [f"{name} {value}" for name, value in headers]
+    lines += ["", message]
     return "\n".join(lines).encode()
 
 

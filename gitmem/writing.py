@@ -11,8 +11,9 @@ Whatever the verb, a new value keeps the contracts of the snapshot on which it i
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple, TypeVar
 
@@ -33,6 +34,8 @@ from gitmem.vault import Vault
 
 PACK_FROM = 64
 """A commit with at least this many changed keys is written as one pack instead of loose objects."""
+NONCE = "gitmem-nonce"
+"""The header by which a commit is like no other: two copies that do the same in one second have done it twice."""
 PATIENCE = 60.0
 """Seconds of lost races after which a write gives up."""
 
@@ -279,7 +282,8 @@ class WritePath:
         author = Identity(stamp.agent, f"{stamp.agent}@gitmem", seconds, 0)
         name, email = self._vault.committer or (stamp.agent, f"{stamp.agent}@gitmem")
         committer = Identity(name, email, seconds, 0)
-        return write_commit(self._vault, writer, root, (parent,), author, committer, message)
+        once = () if stamp.agent == SELF else ((NONCE, os.urandom(8).hex()),)
+        return write_commit(self._vault, writer, root, (parent,), author, committer, message, headers=once)
 
 
 def check_contracts(policy: Policy, changes: Mapping[KeyId, Change]) -> None:
@@ -299,9 +303,11 @@ def write_commit(
     author: Identity,
     committer: Identity,
     message: str,
+    *,
+    headers: Iterable[tuple[str, str]] = (),
 ) -> Commit:
     """Write a commit object and remember it."""
-    oid = writer.add("commit", serialize_commit(root, parents, author, committer, message))
+    oid = writer.add("commit", serialize_commit(root, parents, author, committer, message, headers=headers))
     commit = Commit(oid, root, parents, author, committer, message)
     vault.objects.keep_commit(commit)
     return commit
