@@ -103,6 +103,29 @@ def test_what_is_undone_already_is_said_with_how_to_bring_it_back() -> None:
 
 
 @pytest.mark.usefixtures("run")
+def test_a_part_that_the_run_never_made_is_not_called_undone() -> None:
+    """The options that fit nothing are named, as they were typed."""
+    gitmem("undo", "s1", "--keys", "made")
+    for options in (["--keys", "zzz/**"], ["--namespace", "nope"], ["--keys", "**", "--namespace", "nope"]):
+        told = gitmem("undo", "s1", *options).stderr
+        assert "undone already" not in told
+        assert "s1 made no version of a key that fits --" in told
+        assert all(f"{name} " in told for name in options[::2])
+    assert "s1 is undone already" in gitmem("undo", "s1", "--keys", "made").stderr
+
+
+def test_where_nothing_but_conflicts_is_left_only_they_are_told() -> None:
+    """Nothing is said to be as it was before, nor that the run made nothing."""
+    gitmem("store", "k", "1"), gitmem("store", "k", "2", "--session", "s1"), gitmem("store", "k", "3")
+    refused = gitmem("undo", "s1", "--dry-run", code=4).stderr
+    assert (refused.count("1 place changed since"), "as it was before" in refused) == (1, False)
+    for options in ([], ["--dry-run"]):
+        kept = gitmem("undo", "s1", "--on-conflict", "keep", *options).stderr
+        would, end = ("would be ", "") if options else ("", "; nothing was written")
+        assert kept == f"1 place changed since: {would}left as it is now{end}\n"
+
+
+@pytest.mark.usefixtures("run")
 def test_what_made_no_version_and_what_is_as_it_was_are_told_apart() -> None:
     """Neither is an error."""
     gitmem("store", "session/s2/phase", "x", "--session", "s2", "-n", "coordination")

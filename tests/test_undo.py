@@ -412,6 +412,45 @@ def test_a_part_that_is_undone_is_not_the_session(memory, run) -> None:
     assert memory.sessions()[0].undone_by == undo.revision
 
 
+def test_a_session_that_wrote_more_after_its_undo_is_not_undone(memory, run) -> None:
+    """Its own account is no work, nor is an undo of itself; all else stands until it is taken back as well."""
+    run.store("a", 1)
+    first = run.undo("run")
+    run.store("session/run/phase", "done", namespace="coordination")
+    assert memory.sessions()[0].undone_by == first.revision
+    run.store("b", 2)
+    assert memory.sessions()[0].undone_by is None
+    second = memory.undo("run")
+    assert memory.sessions()[0].undone_by == second.revision
+
+
+def test_a_session_of_which_a_part_was_brought_back_is_not_undone(memory, run) -> None:
+    """By an undo of the undo that is narrowed to one key."""
+    run.store("a", 1), run.store("b", 1)
+    first = memory.undo("run")
+    part = memory.undo(first.revision, keys="a")
+    assert memory.sessions()[0].undone_by is None
+    memory.undo(part.revision)
+    assert memory.sessions()[0].undone_by == first.revision
+    run.store("c", 1)
+    last = memory.undo("run")
+    assert memory.sessions()[0].undone_by == last.revision
+    memory.undo(first.revision)
+    assert (memory.list(), memory.sessions()[0].undone_by) == (["a", "b"], None)
+
+
+def test_of_keys_that_the_run_never_made_nothing_is_undone_already(memory, run, bob) -> None:
+    """`already` is about the keys that are wanted."""
+    run.store("p/x", 1), run.store("p/y", 1), bob.store("zzz/k", 1)
+    part = memory.undo("run", keys="p/x")
+    assert memory.undo("run", keys="p/x").already == (part.revision,)
+    assert memory.undo("run", keys="p/y", dry_run=True).already == ()
+    assert memory.undo("run", keys="zzz/**").already == memory.undo("run", namespace="nope").already == ()
+    assert memory.undo(part.revision, keys="p/y").already == ()
+    memory.undo("other")
+    assert memory.undo("run", keys="zzz/**").already == ()
+
+
 def test_what_a_session_writes_after_it_was_undone_is_undone_by_the_next_undo(memory, run) -> None:
     """Only that: the rest is gone already."""
     memory.settings.add_rule("**", "total")

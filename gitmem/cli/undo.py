@@ -17,7 +17,7 @@ from gitmem.cli.opening import reading, writing
 from gitmem.cli.output import compact, counted, hint, line, note, paint, short, write, write_json
 from gitmem.cli.past import difference
 from gitmem.entries import ABSENT, format_time
-from gitmem.errors import ConflictError, GitmemError
+from gitmem.errors import ConflictError, GitmemError, typed
 
 if TYPE_CHECKING:
     from gitmem.runs.told import UndoConflict, Undone
@@ -73,12 +73,12 @@ def undo(
     if as_json:
         write_json(done.to_json())
     else:
-        _tell(run, done, dry_run=dry_run, on_conflict=on_conflict)
+        _tell(run, done, _narrowed(keys, place.only), dry_run=dry_run, on_conflict=on_conflict)
     if refused:
         ctx.exit(_CONFLICT)
 
 
-def _tell(run: str, done: Undone, *, dry_run: bool, on_conflict: str) -> None:
+def _tell(run: str, done: Undone, narrowed: str, *, dry_run: bool, on_conflict: str) -> None:
     for change in done.changes if dry_run else done.changes[:_MOST]:
         write(difference(change))
     if not dry_run and len(done.changes) > _MOST:
@@ -91,8 +91,8 @@ def _tell(run: str, done: Undone, *, dry_run: bool, on_conflict: str) -> None:
         write(f"undone {line(run)}: {changed} changed, {short(done.revision)}")
         if not done.changes and not done.conflicts:
             hint("every value was already as it was before; the commit says that the run is undone")
-    elif not dry_run or not done.versions:
-        _nothing_stood(run, done)
+    elif not done.versions:
+        _nothing_stood(run, done, narrowed)
     elif not done.changes and not done.conflicts:
         hint("every value is already as it was before")
     _say_conflicts(done, dry_run=dry_run, on_conflict=on_conflict)
@@ -100,11 +100,20 @@ def _tell(run: str, done: Undone, *, dry_run: bool, on_conflict: str) -> None:
         hint(f"{changed} would change; nothing was written: without --dry-run it is")
 
 
-def _nothing_stood(run: str, done: Undone) -> None:
+def _narrowed(keys: str | None, namespace: str | None) -> str:
+    """The options that narrow an undo, as they can be typed."""
+    options = (("--keys", keys), ("--namespace", namespace))
+    return " ".join(f"{name} {line(typed(text))}" for name, text in options if text is not None)
+
+
+def _nothing_stood(run: str, done: Undone, narrowed: str) -> None:
     if done.already:
         by = ", ".join(short(one) for one in done.already[:5])
         hint(f"nothing was written: {run} is undone already, by {by}; `gitmem undo {short(done.already[0])}` "
              "brings it back")  # fmt: skip
+    elif narrowed:
+        hint(f"nothing was written: {run} made no version of a key that fits {narrowed}; --dry-run without it shows "
+             "those that it made")  # fmt: skip
     else:
         hint(f"nothing was written: {run} made no version of a key that could be taken back; `gitmem log` shows it")
 
@@ -118,7 +127,8 @@ def _say_conflicts(done: Undone, *, dry_run: bool, on_conflict: str) -> None:
         hint("lets what stood before the run win; --keys PATTERN takes back a part")
     else:
         would = "would be " if dry_run else ""
-        note(f"{places} changed since: {would}{'left as it is now' if on_conflict == 'keep' else 'overruled'}")
+        rest = "" if done.changes or dry_run or done.revision else "; nothing was written"
+        note(f"{places} changed since: {would}{'left as it is now' if on_conflict == 'keep' else 'overruled'}{rest}")
 
 
 def _conflict(one: UndoConflict) -> str:

@@ -11,9 +11,11 @@ from datetime import datetime
 from typing import Any
 
 from gitmem.entries import format_time, moment
-from gitmem.index.runs import SessionRow
+from gitmem.history import wanted
+from gitmem.index.runs import SessionRow, Span
 from gitmem.objects import Oid
 from gitmem.runs.standing import Standing
+from gitmem.runs.versions import Versions, is_account
 from gitmem.vault import Snapshot, Vault
 
 
@@ -22,7 +24,8 @@ class SessionFacts:
     """One session.
 
     `agents` tells how many commits each made; `first` and `last` are revisions, `started` and `written` the first and
-    the last author time. `undone_by` is the revision that took the whole session back, as long as that holds.
+    the last author time. `undone_by` is the revision that took the whole session back, as long as that holds: None if
+    anything stands that the session wrote, be it later, but for its own account of itself.
     """
 
     session: str
@@ -53,7 +56,19 @@ def sessions(vault: Vault, head: Snapshot) -> list[SessionFacts]:
     rows = vault.indexed(head).sessions(head.oid)
     rows.sort(key=lambda row: (row.written, row.last), reverse=True)
     standing = Standing(vault, head)
-    return [_facts(row, standing.undone_by(row.session)) for row in rows]
+    return [_facts(row, _undone_by(vault, head, standing, row.session)) for row in rows]
+
+
+def _undone_by(vault: Vault, head: Snapshot, standing: Standing, session: str) -> Oid | None:
+    """The undo that took all of a session; only where there is one, the session's versions are looked at."""
+    undo = standing.undone_by(session)
+    if undo is None:
+        return None
+    for one, _ in Versions(vault, head.root).made([Span(head.oid, session=session)], wanted(None, None)):
+        stays = is_account(one) or standing.restores(one.commit, session)
+        if not stays and standing.stands((one.namespace, one.key), one.commit):
+            return None
+    return undo
 
 
 def _facts(row: SessionRow, undone_by: Oid | None) -> SessionFacts:

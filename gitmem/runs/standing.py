@@ -30,6 +30,7 @@ from gitmem.history import wanted
 from gitmem.index.runs import RunCommit, Span, UndoRow
 from gitmem.objects import Oid
 from gitmem.runs.naming import parsed
+from gitmem.trees import KeyId
 from gitmem.vault import Snapshot, Vault
 
 Commits: TypeAlias = frozenset[Oid]
@@ -109,18 +110,28 @@ class Standing:
                 needed = {mark: shift for mark, shift in needed.items() if mark not in share}
         return found | {mark.revision: shift for mark, shift in needed.items()}
 
-    def already(self) -> list[Oid]:
-        """The undos that stand and are of the run, of a part of it, or of what undos of it took; the newest first."""
-        dead = self._of((True,) * len(self._narrowed)).dead(NOBODY)
+    def already(self, keys: Iterable[tuple[KeyId, Iterable[Oid]]]) -> list[Oid]:
+        """The undos that stand of what the run made of some keys, or of what undos of it took; the newest first.
+
+        Each key comes with the commits that made versions of it; of one that the run never touched nothing is undone.
+        """
+        if not self._concerned:
+            return []
         reached = {one.revision for one in self.commits}
+        judges = {self._judge(*where) for where, made in keys if self._touched(where, made)}
+        standing = {number for judge in judges for number in judge.numbers if number not in judge.dead(NOBODY)}
         return [
             self.undos[number].revision
-            for number in reversed(self._concerned)
-            if number not in dead and not self.owns(RUN, number) and not self.run(number).isdisjoint(reached)
+            for number in sorted(standing, reverse=True)
+            if not self.owns(RUN, number) and not self.run(number).isdisjoint(reached)
         ]
 
+    def _touched(self, where: KeyId, made: Iterable[Oid]) -> bool:
+        """Whether a commit of the run made a version of a key, or is an undo that is about it."""
+        return not self._commits.isdisjoint(made) or any(self.owns(RUN, one) for one in self._judge(*where).numbers)
+
     def undone_by(self, session: str) -> Oid | None:
-        """The last undo of the whole session that stands."""
+        """The last undo of the whole session that stands; whether the session wrote more is another question."""
         if not any(undo.undoes == session for undo in self.undos):
             return None
         dead = self._of((False,) * len(self._narrowed)).dead(NOBODY)
@@ -128,6 +139,14 @@ class Standing:
             if undo.undoes == session and number not in dead and number not in self._narrowed:
                 return undo.revision
         return None
+
+    def stands(self, where: KeyId, commit: RunCommit) -> bool:
+        """Whether nothing took away what a commit made of a key."""
+        return self._judge(*where).stands(Mark(commit.revision, commit.session))
+
+    def restores(self, commit: RunCommit, session: str) -> bool:
+        """Whether a commit is an undo of a session, or of a part of it, so what it wrote is none of its work."""
+        return commit.revision in self.numbers and self.undos[self.numbers[commit.revision]].undoes == session
 
     def _concerning(self) -> set[int]:
         """The undos that are about one of these commits, or of them, or about such an undo."""
@@ -228,6 +247,10 @@ class Judge:
         """The undos that are of the run and stand, the newest first."""
         dead = self.dead(NOBODY)
         return [one for one in reversed(self.numbers) if one not in dead and self._standing.owns(RUN, one)]
+
+    def stands(self, mark: Mark) -> bool:
+        """Whether a commit stands at the head."""
+        return self._stands(mark, self._before(None), self.dead(NOBODY))
 
     def shift(self, number: int, mark: Mark) -> int:
         """What an undo (or RUN) changes for a commit: OUT if it stood and does not any more, IN if it stands again."""

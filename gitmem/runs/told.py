@@ -67,7 +67,8 @@ class Undone:
     `run` is the lasting name of what was undone: a session, an id, or two ids around `..`. `revision` is the new
     commit, None in a dry run or where nothing of the run stood any more. `versions` counts those that were taken back;
     `changes` may be fewer, or none. `conflicts` are the places left as they were or, where the caller chose so, not.
-    `already` are the undos before this one that stand, of the run or of a part of it, the newest first.
+    `already` are the undos before this one that stand, of the run or of a part of it, the newest first; none if the run
+    made no version of a key that is wanted.
     """
 
     run: str

@@ -17,11 +17,10 @@ from gitmem.entries import ABSENT, Change, moment, operation_of
 from gitmem.errors import InvalidValueError
 from gitmem.history import wanted
 from gitmem.index.runs import Made
-from gitmem.keys import COORDINATION
 from gitmem.merge import Conflict
 from gitmem.objects import Oid, hash_object
 from gitmem.place import POLICY_FILE
-from gitmem.provenance import UNDO_KEYS, UNDO_NAMESPACE, UNDOES, session_folder
+from gitmem.provenance import UNDO_KEYS, UNDO_NAMESPACE, UNDOES
 from gitmem.reader import Reader
 from gitmem.runs.deciding import Circumstances, Decision, Key
 from gitmem.runs.naming import Run, named, outside, parsed
@@ -29,7 +28,7 @@ from gitmem.runs.others import Others
 from gitmem.runs.standing import IN, OUT, Standing
 from gitmem.runs.states import State, States, Touch
 from gitmem.runs.told import UndoConflict, Undone, refused
-from gitmem.runs.versions import Past, Versions
+from gitmem.runs.versions import Past, Versions, is_account
 from gitmem.stage import Stage
 from gitmem.trees import KeyId
 from gitmem.vault import Vault
@@ -116,7 +115,7 @@ class Undoing:
             last.count,
             tuple(_changes(last.stage)),
             tuple(last.conflicts),
-            tuple(oid.hex() for oid in last.standing.already()),
+            tuple(oid.hex() for oid in last.already()),
         )
 
 
@@ -144,16 +143,22 @@ class _Attempt:
         self.standing = Standing(self._vault, self._reader.snapshot, self._span)
         self._renewals = self._states.renewals(self.standing.run_commits)
         self._order = {commit.revision: number for number, commit in enumerate(self.standing.commits)}
-        for where, made in sorted(self._made().items()):
+        self._fitting = self._made()
+        for where, made in sorted(self._fitting.items()):
             self._take_back(where, made)
         if self.conflicts:  # if nothing but them is left, the caller may still choose
             self.stage.speaks = False
+
+    def already(self) -> list[Oid]:
+        """The undos that stand of what the run made of the keys that are wanted."""
+        fitting = self._fitting.items()
+        return self.standing.already((where, [one.commit.revision for one, _ in made]) for where, made in fitting)
 
     def _made(self) -> dict[KeyId, list[tuple[Made, Past]]]:
         """The versions that may be merged out or in, by key, parents first; none of sessions' own keys."""
         found: dict[KeyId, list[tuple[Made, Past]]] = {}
         for one, past in self._versions.made(self.standing.spans, wanted(self._wish.namespace, self._wish.keys)):
-            if not _is_account(one):
+            if not is_account(one):
                 found.setdefault((one.namespace, one.key), []).append((one, past))
         return found
 
@@ -212,12 +217,6 @@ class _Attempt:
         revision = others.writer(conflict.pointer)
         facts = self._vault.index.facts(revision)
         return UndoConflict(*where, *conflict, revision.hex(), facts.agent, facts.session, moment(facts.time))
-
-
-def _is_account(one: Made) -> bool:
-    """Whether this is a session's own key, its account of what happened: that is not taken back."""
-    session = one.commit.session
-    return session is not None and one.namespace == COORDINATION and one.key.startswith(session_folder(session))
 
 
 def _changes(stage: Stage) -> Iterator[Change]:

@@ -14,8 +14,10 @@ from gitmem.codec import decode
 from gitmem.entries import ABSENT
 from gitmem.errors import CorruptValueError, GitmemError, InvalidValueError, StorageError
 from gitmem.index.runs import Made, RunCommit, Span
+from gitmem.keys import COORDINATION
 from gitmem.objects import Oid
 from gitmem.place import SELF
+from gitmem.provenance import session_folder
 from gitmem.trees import KeyId
 from gitmem.vault import Vault
 
@@ -96,3 +98,9 @@ class Versions:
             if one.result is not None and (made := planned.draft.read(one.result)) is not None:
                 self._bodies[one.result] = made[1]
         return {key: one.result for key, one in planned.outcomes.items()}
+
+
+def is_account(one: Made) -> bool:
+    """Whether this is a session's own key, its account of what happened: that is not taken back."""
+    session = one.commit.session
+    return session is not None and one.namespace == COORDINATION and one.key.startswith(session_folder(session))
