@@ -7,6 +7,7 @@ Law: `publish` is the only way a branch moves, and it moves by compare-and-swap;
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -19,9 +20,11 @@ from gitmem.loose import discard, storage_error
 from gitmem.objects import Objects, Oid, TooBig
 from gitmem.place import POLICY_FILE, Place
 from gitmem.policy import DEFAULT_POLICY, MAX_BYTES, ROOT_BYTES, Policy, parse_policy, too_long
+from gitmem.provenance import check_name
 from gitmem.refs import Refs, branch_ref
 
 _ACTIVE = "session"
+_LONGEST = 1024
 
 
 class Repository:
@@ -105,12 +108,25 @@ class Repository:
             ) from None
 
     def active_session(self) -> str | None:
-        """The session under which this machine writes when nobody names one; None if there is none."""
+        """The session under which this machine writes when nobody names one; None if there is none.
+
+        A file that names none, which nothing of gitmem writes, is told of by a warning.
+        """
+        path = self.local / _ACTIVE
         try:
-            with open(self.local / _ACTIVE, encoding="utf-8") as file:
-                return file.read().strip() or None
-        except (OSError, UnicodeDecodeError):
+            with open(path, encoding="utf-8", errors="surrogateescape") as file:
+                name = file.read(_LONGEST).removesuffix("\n")
+        except FileNotFoundError:
             return None
+        except OSError as error:
+            name = f"{error.strerror}"
+        else:
+            try:
+                return check_name(name, kind="session")
+            except InvalidValueError as error:
+                name = error.reason
+        warnings.warn(f"{path} names no session ({name}): `gitmem session leave` removes it", stacklevel=2)
+        return None
 
     def active_since(self) -> float | None:
         """When the active session became that, in seconds since 1970; None if there is none."""

@@ -82,3 +82,15 @@ def test_what_is_no_name_is_refused(memory: Memory) -> None:
     with pytest.raises(ValueError, match="control character"):
         memory.activate("one\ntwo")
     assert memory.active_session is None
+
+
+@pytest.mark.parametrize("content", [b"<a>", b"one\ntwo\n", b"\x07", b"\xff\xfe", b"x" * 3000, b""], ids=range(6))
+def test_a_file_that_names_no_session_is_told_of_and_makes_none(memory: Memory, content: bytes) -> None:
+    """Whoever made it, it must not stand in the way of every command, nor of the one that removes it."""
+    path = memory.local_folder() / "session"
+    path.write_bytes(content)
+    with pytest.warns(UserWarning, match="names no session"):
+        assert memory.active_session is None
+    done = CliRunner().invoke(front, ["session", "leave", "--store", str(memory.path)])
+    assert done.exit_code == 0, done.stderr
+    assert not path.exists()
