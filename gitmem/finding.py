@@ -99,11 +99,11 @@ def find(
     _check(limit=limit, offset=offset)
     asked = question(text)
     bounds = Bounds(namespace, None if glob is None else compile_glob(glob).matches)
-    hits = _entries(reader, *_answers(reader, WORDS, asked, bounds, offset, offset + limit))
+    hits = _entries(reader, *_answers(reader, WORDS, asked.every, bounds, offset, offset + limit))
     texts = [(entry.key, text_of(entry.value)) for entry, _ in hits]
     return [
         Hit(entry, *excerpt(body, in_body), in_key, score)
-        for (entry, score), (_, body), (in_key, in_body) in zip(hits, texts, marks(asked, texts), strict=True)
+        for (entry, score), (_, body), (in_key, in_body) in zip(hits, texts, marks(asked.some, texts), strict=True)
     ]
 
 

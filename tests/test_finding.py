@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 
 from gitmem import InvalidPatternError, InvalidValueError, Memory
 from gitmem.finding import SNIPPET, Hit, excerpt
+from gitmem.index import text_marks
 from gitmem.index.text import TextIndex
-from gitmem.index.text_words import text_of
+from gitmem.index.text_words import question, text_of
 from gitmem.keys import REASONING_BANK
 from gitmem.vault import Unreadable
 from tests.conftest import Clock
@@ -97,19 +98,19 @@ QUESTIONS = {
 @pytest.mark.parametrize("name", QUESTIONS)
 def test_a_question_finds(memory: Memory, name: str) -> None:
     """The whole language: words, phrases, beginnings; in keys, names, texts, numbers; in any script."""
-    question, expected = QUESTIONS[name]
-    assert set(keys(memory.find(question))) == expected
+    asked, expected = QUESTIONS[name]
+    assert set(keys(memory.find(asked))) == expected
 
 
 @pytest.mark.parametrize(
-    "question",
+    "asked",
     ["refresh OR zebra", "refresh NOT jwt", "NEAR(refresh tokens)", "body:refresh", "-refresh jwt", "^jwt auth",
      "{key}: refresh", "refresh + zebra", "(refresh jwt", "'; drop table words; --", 'a"b"c', "refresh\x00jwt",
      "jwt\udce9", "*jwt", "jwt**", "refresh AND jwt"],
 )  # fmt: skip
-def test_nothing_else_is_syntax(memory: Memory, question: str) -> None:
+def test_nothing_else_is_syntax(memory: Memory, asked: str) -> None:
     """FTS5 has operators; who looks for the word OR means the word."""
-    assert found(memory, question) == scan(memory, question.replace("\udce9", " ").replace("\0", " "))
+    assert found(memory, asked) == scan(memory, asked.replace("\udce9", " ").replace("\0", " "))
 
 
 @pytest.mark.parametrize("text", ["", " ", "!!", '""', '"', "*", "---", "🎉"])
@@ -492,6 +493,30 @@ def _runs(told: list[str], kept: list[str]) -> list[list[str]]:
         for at in range(len(told) - size + 1)
         if told[at : at + size - 1] == kept[:-1] and told[at + size - 1].startswith(kept[-1])
     ]
+
+
+@given(text=st.lists(st.sampled_from(["ab", "abc", "b", "绿色绿", "x" * 70, ""]), max_size=150).map(" ".join))
+@pytest.mark.parametrize("asked", ["abc", '"abc b"', "绿色", "zebra"])
+def test_a_long_text_is_marked_page_by_page(asked: str, text: str) -> None:
+    """Highlighting is quadratic in the marks: minutes for a megabyte. A page more or less marks no other words."""
+    term = question(asked).some
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(text_marks, "_PIECE", 60)
+        patched.setattr(text_marks, "_OVERLAP", 15)
+        ((_, paged),) = text_marks.marks(term, [("", text)])
+    ((_, whole),) = text_marks.marks(term, [("", text)])
+    assert bool(paged) == bool(whole)
+    assert set(paged) <= set(whole)
+    assert all(text[low:high] in asked for low, high in paged)
+
+
+def test_a_book_is_found_by_its_last_word(memory: Memory) -> None:
+    """And by a word that it has half a million times."""
+    memory.store("book", "word " * 500_000 + "epilogue")
+    assert marked(*memory.find("epilogue")) == ["epilogue"]
+    (hit,) = memory.find("word epilogue")
+    assert set(marked(hit)) == {"word"}
+    assert len(hit.snippet) <= SNIPPET + 2
 
 
 def test_a_hit_as_json_is_an_entry_and_what_is_shown(memory: Memory) -> None:

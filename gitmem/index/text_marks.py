@@ -20,14 +20,18 @@ Marks = tuple[tuple[int, int], ...]
 
 _OPEN, _CLOSE = "\x02", "\x03"  # no text of `text_words` holds control characters
 _SIGNS = re.compile(f"[{_OPEN}{_CLOSE}{SPLIT}]")
-_HIGHLIGHT = ", ".join(f"highlight(documents, {column}, '{_OPEN}', '{_CLOSE}')" for column in (0, 1))
+_HIGHLIGHT = f"select highlight(texts, 0, '{_OPEN}', '{_CLOSE}') from texts where texts match ?"
+_PIECE, _OVERLAP = 20_000, 500  # characters: what highlighting costs grows with the square of the marks
 _desks = threading.local()
 
 
 def marks(question: str, documents: Iterable[tuple[str, str]]) -> list[tuple[Marks, Marks]]:
-    """Where the question (as `text_words` makes it) meets each document's key and text: nowhere, unless it meets it."""
+    """Where some term of a question stands in each document's key and text.
+
+    Of a long text only some pages are told: the first ones on which there is a mark.
+    """
     with _desk() as db:
-        return [_marked(db, question, key, text) for key, text in documents]
+        return [(_marked(db, question, key), _marked(db, question, text)) for key, text in documents]
 
 
 def words_in(words: Sequence[str], texts: Iterable[str]) -> tuple[str, ...]:
@@ -38,12 +42,26 @@ def words_in(words: Sequence[str], texts: Iterable[str]) -> tuple[str, ...]:
         return tuple(word for word in words if db.execute(sql, (any_of((word,)),)).fetchone())
 
 
-def _marked(db: sqlite3.Connection, question: str, key: str, text: str) -> tuple[Marks, Marks]:
-    db.execute("delete from documents")
-    db.execute("insert into documents values(?, ?)", (spread(key.replace(SPLIT, " ")), spread(text)))
-    row = db.execute(f"select {_HIGHLIGHT} from documents where documents match ?", (question,)).fetchone()
-    in_key, in_text = row or ("", "")
-    return tuple(_ranges(in_key)), tuple(_ranges(in_text))
+def _marked(db: sqlite3.Connection, question: str, text: str) -> Marks:
+    for start, piece in _pieces(text):
+        db.execute("delete from texts")
+        db.execute("insert into texts values(?)", (spread(piece.replace(SPLIT, " ")),))
+        row = db.execute(_HIGHLIGHT, (question,)).fetchone()
+        if row is not None:
+            return tuple((start + low, start + high) for low, high in _ranges(row[0]))
+    return ()
+
+
+def _pieces(text: str) -> Iterator[tuple[int, str]]:
+    """A text in pieces that overlap, and where each begins: between two words, where there are any."""
+    start = 0
+    while len(text) - start > _PIECE:
+        end = text.rfind(" ", start + _OVERLAP + 1, start + _PIECE)
+        end = start + _PIECE if end < 0 else end
+        yield start, text[start:end]
+        cut = text.rfind(" ", start + 1, end - _OVERLAP)
+        start = end - _OVERLAP if cut < 0 else cut + 1
+    yield start, text[start:]
 
 
 def _ranges(highlighted: str) -> Iterator[tuple[int, int]]:
@@ -63,7 +81,7 @@ class _Desk:
     def __init__(self) -> None:
         self.process = os.getpid()
         self.db = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
-        self.db.execute(f"create virtual table documents using fts5(key, text, {WORDS_TOKENIZER})")
+        self.db.execute(f"create virtual table texts using fts5(text, {WORDS_TOKENIZER})")
         self.db.execute(f"create virtual table stems using fts5(text, {STEMS_TOKENIZER})")
 
     def __del__(self) -> None:

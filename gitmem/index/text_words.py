@@ -11,7 +11,7 @@ import re
 import unicodedata
 from collections.abc import Iterator
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
 from gitmem.errors import InvalidPatternError
 
@@ -52,8 +52,15 @@ def spread(text: str) -> str:
     return text if text.isascii() else _UNSPACED.sub(rf"{SPLIT}\g<0>{SPLIT}", text)
 
 
-def question(text: str) -> str:
-    """What to ask FTS5 for documents with all these words, "phrases" and beginnings*. InvalidPatternError if none."""
+class Question(NamedTuple):
+    """What to ask FTS5: for documents with every one of the terms, and for places with some of them."""
+
+    every: str
+    some: str
+
+
+def question(text: str) -> Question:
+    """The question for words, "phrases" and beginnings*. InvalidPatternError if there is none of them."""
     terms = []
     for phrase, star, word in _TERMS.findall(_checked(text)):
         wanted = phrase or word.rstrip("*")
@@ -63,7 +70,7 @@ def question(text: str) -> str:
         raise _refusal(text, "holds no word to look for", "a word has at least one letter or digit")
     if len(terms) > _MOST_TERMS:
         raise _refusal(text, "is too long to look for", f"{len(terms):,} words are more than {_MOST_TERMS:,}")
-    return " ".join(terms)
+    return Question(" ".join(terms), " OR ".join(terms))
 
 
 def words_of(text: str) -> tuple[str, ...]:
