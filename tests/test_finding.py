@@ -510,6 +510,17 @@ def test_a_long_text_is_marked_page_by_page(asked: str, text: str) -> None:
     assert all(text[low:high] in asked for low, high in paged)
 
 
+def test_a_phrase_between_two_pages_is_marked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pages overlap."""
+    monkeypatch.setattr(text_marks, "_PIECE", 60)
+    monkeypatch.setattr(text_marks, "_OVERLAP", 15)
+    for filler in ("ab ", "绿"):
+        for lead in range(60):
+            before = filler * lead + " "
+            ((_, found),) = text_marks.marks('"abc b"', [("", f"{before}abc b {filler * 30}")])
+            assert found == ((len(before), len(before) + 5),)
+
+
 def test_a_book_is_found_by_its_last_word(memory: Memory) -> None:
     """And by a word that it has half a million times."""
     memory.store("book", "word " * 500_000 + "epilogue")
