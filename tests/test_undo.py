@@ -461,6 +461,15 @@ def test_what_a_session_writes_after_it_was_undone_is_undone_by_the_next_undo(me
     assert memory.retrieve("k") == 1
 
 
+def test_a_key_that_an_undo_never_changed_makes_no_commit(memory, run, bob) -> None:
+    """What the undo in the range took is of another key; what is of this key is gone already."""
+    start = run.store("a", 1).revision
+    run.store("a", 2), bob.store("b", 1)
+    end = memory.undo("run").revision
+    memory.undo("other")
+    assert memory.undo(f"{start}..{end}", keys="b").revision is None
+
+
 def test_a_session_that_undid_itself_is_whole_again_or_not(memory, run, bob) -> None:
     """An undo under the session is one of its commits, and cancels what it undid: nobody is in its way."""
     memory.store("k", 1), run.store("k", 2), run.store("j", 1)

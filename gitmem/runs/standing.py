@@ -73,25 +73,30 @@ class Standing:
 
     def _reached(self, span: Span) -> list[Span]:
         """The run, the runs that undos of it name, and so on."""
-        found = {span: None}
-        waiting = [number for number in range(len(self.undos)) if self.owns(RUN, number)]
+        numbers = self._below(number for number in range(len(self.undos)) if self.owns(RUN, number))
+        named = [self._span(number) for number in sorted(numbers)]
+        return list(dict.fromkeys([span, *(one for one in named if one is not None)]))
+
+    def _below(self, numbers: Iterable[int]) -> set[int]:
+        """Some undos, the undos of their runs, and so on."""
+        waiting = list(numbers)
         seen = set(waiting)
         while waiting:
             number = waiting.pop()
-            named = self._span(number)
-            if named is not None:
-                found[named] = None
             below = {one for one in range(number) if one not in seen and self.owns(number, one)}
             seen |= below
             waiting += below
-        return list(found)
+        return seen
 
     def takes(self, namespace: str, key: str, commits: Iterable[RunCommit]) -> bool:
         """Whether an undo of the run takes anything of a key: a commit that made a version of it, or an undo.
 
         Where it does, it has to be made even if no value changes, so that this is not taken again.
         """
-        return bool(self.chosen(namespace, key, commits) or (self._concerned and self._judge(namespace, key).own))
+        if self.chosen(namespace, key, commits):
+            return True
+        own = self._judge(namespace, key).own if self._concerned else []
+        return self._reach(own, [Mark(one.revision, one.session) for one in commits])
 
     def chosen(self, namespace: str, key: str, commits: Iterable[RunCommit]) -> dict[Oid, int]:
         """What an undo of the run has to merge OUT or IN of these commits, which made versions of a key; no others."""
@@ -102,15 +107,17 @@ class Standing:
             Mark(one.revision, one.session) for one in commits if self.numbers.get(one.revision) not in judge.numbers
         ]
         needed = {mark: shift for mark in marks if (shift := judge.shift(RUN, mark))}
+        versions = {one.revision for one in commits}
         found = {}
         for number in judge.own:
+            undo = self.undos[number].revision
             share = {mark: -shift for mark in marks if (shift := judge.shift(number, mark))}
-            if all(needed.get(mark) == shift for mark, shift in share.items()):
-                found[self.undos[number].revision] = OUT
+            if (share or undo in versions) and all(needed.get(mark) == shift for mark, shift in share.items()):
+                found[undo] = OUT
                 needed = {mark: shift for mark, shift in needed.items() if mark not in share}
         return found | {mark.revision: shift for mark, shift in needed.items()}
 
-    def already(self, keys: Iterable[tuple[KeyId, Iterable[Oid]]]) -> list[Oid]:
+    def already(self, keys: Iterable[tuple[KeyId, Sequence[RunCommit]]]) -> list[Oid]:
         """The undos that stand of what the run made of some keys, or of what undos of it took; the newest first.
 
         Each key comes with the commits that made versions of it; of one that the run never touched nothing is undone.
@@ -118,7 +125,7 @@ class Standing:
         if not self._concerned:
             return []
         reached = {one.revision for one in self.commits}
-        judges = {self._judge(*where) for where, made in keys if self._touched(where, made)}
+        judges = {self._judge(*where) for where, commits in keys if self._touched(where, commits)}
         standing = {number for judge in judges for number in judge.numbers if number not in judge.dead(NOBODY)}
         return [
             self.undos[number].revision
@@ -126,9 +133,16 @@ class Standing:
             if not self.owns(RUN, number) and not self.run(number).isdisjoint(reached)
         ]
 
-    def _touched(self, where: KeyId, made: Iterable[Oid]) -> bool:
-        """Whether a commit of the run made a version of a key, or is an undo that is about it."""
-        return not self._commits.isdisjoint(made) or any(self.owns(RUN, one) for one in self._judge(*where).numbers)
+    def _touched(self, where: KeyId, commits: Sequence[RunCommit]) -> bool:
+        """Whether one of a key's commits is of the run, or is what an undo of the run is about."""
+        if any(one.revision in self._commits for one in commits):
+            return True
+        own = [one for one in self._judge(*where).numbers if self.owns(RUN, one)]
+        return self._reach(own, [Mark(one.revision, one.session) for one in commits])
+
+    def _reach(self, numbers: Sequence[int], marks: Sequence[Mark]) -> bool:
+        """Whether some undos name one of these commits, or undos that do, and so on."""
+        return bool(numbers) and any(self.covers(one, mark) for one in self._below(numbers) for mark in marks)
 
     def undone_by(self, session: str) -> Oid | None:
         """The last undo of the whole session that stands; whether the session wrote more is another question."""

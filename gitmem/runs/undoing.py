@@ -152,7 +152,7 @@ class _Attempt:
     def already(self) -> list[Oid]:
         """The undos that stand of what the run made of the keys that are wanted."""
         fitting = self._fitting.items()
-        return self.standing.already((where, [one.commit.revision for one, _ in made]) for where, made in fitting)
+        return self.standing.already((where, [one.commit for one, _ in made]) for where, made in fitting)
 
     def _made(self) -> dict[KeyId, list[tuple[Made, Past]]]:
         """The versions that may be merged out or in, by key, parents first; none of sessions' own keys."""
