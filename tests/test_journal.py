@@ -174,6 +174,19 @@ def test_older_entries_are_read_too(memory: Memory, key: str, value: Any, read: 
     assert one.to_json()["entry"]["value"] == value
 
 
+@pytest.mark.parametrize(
+    "value",
+    [{"time": 10**400}, {"time": -(10**400)}, {"time": 1e308}, '{"time": NaN}', '{"time": Infinity}',
+     {"timestamp": "0001-01-01T00:00:00+23:59"}],
+    ids=["huge", "negative", "float", "nan", "infinite", "before"],
+)  # fmt: skip
+def test_a_time_that_no_clock_shows_is_none(memory: Memory, value: Any) -> None:
+    """One such entry would keep everybody from reading all the others; its key still tells when it was."""
+    memory.store("journal:2025-11-17-11:30:00", value, namespace=NAMESPACE)
+    (one,) = Journal(memory).entries()
+    assert one.to_json()["time"] == "2025-11-17T11:30:00Z"
+
+
 def test_the_tags_of_older_entries_may_be_one_text(memory: Memory) -> None:
     """With commas; each counts once."""
     memory.store("journal/a", {"labels": "docs, process,,docs"}, namespace=NAMESPACE)

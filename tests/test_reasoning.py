@@ -230,16 +230,50 @@ def test_patterns_of_other_tools_are_read_and_counted(memory: Memory, bank: Patt
     assert found["lessons_learned"] == [*lessons, "Keep them short"]
 
 
-@pytest.mark.parametrize("value", [7, [1], "just do it", {"successes": "many"}, {"failures": -1}, {"successes": True}])
+UNCOUNTED: list[Any] = [
+    7, [1], "just do it", {"successes": "many"}, {"failures": -1}, {"successes": True}, {"successes": 10**400},
+    {"successes": 1e308, "failures": 1e308}, {"failures": 0.5}, '{"successes": NaN}', '{"successes": 1e999}',
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("value", UNCOUNTED, ids=range(len(UNCOUNTED)))
 def test_what_counts_nothing_is_no_pattern_to_count(memory: Memory, bank: Patterns, value: Any) -> None:
     """It is left as it is; but reading it harms nobody."""
     memory.store(KEY, value, namespace=BANK)
     before = memory.snapshot
-    with pytest.raises(InvalidValueError):
+    with pytest.raises(InvalidValueError, match=f"^{KEY}: "):
         bank.outcome("auth/jwt", True)
     assert memory.snapshot == before
     assert bank.show("auth/jwt").to_json()["outcomes"]["successes"] == 0
     assert keys(bank.list()) == [KEY]
+
+
+@pytest.mark.parametrize("text", ['"\\ud800"', "NaN"], ids=["half", "nan"])
+def test_a_text_that_no_json_holds_is_told_by_its_key(memory: Memory, bank: Patterns, text: str) -> None:
+    """Whoever relates ten patterns has to know which of them to mend."""
+    memory.store(KEY, f'{{"approach": {text}}}', namespace=BANK)
+    bank.learn("auth/other", "Sign it")
+    for change in (lambda: bank.outcome("auth/jwt", True), lambda: bank.relate("auth/other", "auth/jwt")):
+        with pytest.raises(InvalidValueError, match=f"^{KEY}: .*/approach"):
+            change()
+
+
+@pytest.mark.parametrize("sessions", [10**400, 1e308, -3, 2.5, "many"], ids=["huge", "float", "less", "part", "text"])
+def test_a_rate_that_nobody_can_have_counted_is_that_of_one_session(
+    memory: Memory, bank: Patterns, sessions: Any
+) -> None:
+    """What is known of a pattern never keeps a question from its answer."""
+    memory.store(KEY, {**SEED, "success_rate": 50, "sessions_used": sessions}, namespace=BANK)
+    assert bank.show("auth/jwt").outcomes.tried == 1
+    assert "said to succeed in 50 % (1 sessions)" in bank.recall("refresh tokens")[0].reasons[1]
+
+
+def test_a_count_goes_as_far_as_all_programs_count(memory: Memory, bank: Patterns) -> None:
+    """One more would be no count any more, and the pattern as if nobody had tried it."""
+    memory.store(KEY, {"approach": "JWT", "successes": 1 << 53, "failures": 2.0}, namespace=BANK)
+    bank.outcome("auth/jwt", False)
+    bank.outcome("auth/jwt", True)
+    assert counts(bank) == (1 << 53, 3, 100)
 
 
 def test_outcomes_of_eight_processes_all_count(tmp_path: Path) -> None:

@@ -313,6 +313,20 @@ def test_what_others_wrote_of_a_session_breaks_nothing(memory: Memory, sessions:
     assert sessions.one("s").state in ("done", "interrupted")
 
 
+def test_half_a_character_in_the_journal_does_not_hold_up_the_end(memory: Memory, sessions: Sessions) -> None:
+    """The summary lists titles, and it has to be a value itself."""
+    mine = memory.bind(session="s")
+    mine.store("journal/note", '{"title": "\\ud800"}', namespace="captains-log")
+    assert [one.title for one in sessions.end("s").summary.journal] == ['{"title": "\\ud800"}']
+
+
+def test_a_beginning_that_no_clock_shows_is_none(memory: Memory, sessions: Sessions, clock: Clock) -> None:
+    """In UTC it is before the year 1; one such value would break the list of all sessions."""
+    memory.bind(session="s").store("session/s/metadata", {"start": "0001-01-01T00:00:00+23:59"})
+    assert [one.to_json()["start"] for one in sessions.newest()] == ["2026-02-02T12:00:00Z"]
+    assert sessions.end("s").status.start == clock()
+
+
 # --- finding them
 
 

@@ -18,7 +18,9 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
 
-from gitmem.entries import format_time, moment
+from gitmem.codec import decode
+from gitmem.entries import format_time
+from gitmem.errors import InvalidValueError
 
 if TYPE_CHECKING:
     from gitmem.entries import Entry
@@ -116,12 +118,16 @@ def _said(value: Any) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def _inside(text: str) -> Any:
-    """The object that a text holds as JSON: tools that only know texts stored values so. Else the text."""
+    """The object that a text holds as JSON: tools that only know texts stored values so.
+
+    Else the text; also where it could not be stored as a value (half of a pair of surrogates, say): nobody could keep
+    a part of it, such as a title.
+    """
     if not text.lstrip().startswith("{"):
         return text
     try:
-        found = json.loads(text)
-    except (ValueError, RecursionError):
+        found = decode(text)
+    except InvalidValueError:
         return text
     return found if isinstance(found, dict) else text
 
@@ -174,10 +180,13 @@ def day_of(text: str) -> date | None:
 
 
 def time_of(said: Any) -> datetime | None:
-    """An instant as tools write it: ISO 8601 (UTC where it names no zone), or seconds or milliseconds since 1970."""
-    if isinstance(said, int | float) and not isinstance(said, bool):
-        return moment(int(said / 1000 if abs(said) >= _MILLISECONDS else said))
+    """An instant as tools write it: ISO 8601 (UTC where it names no zone), or seconds or milliseconds since 1970.
+
+    None for what is none between the years 1 and 9999: it would be known by no clock.
+    """
     try:
+        if isinstance(said, int | float) and not isinstance(said, bool):
+            return datetime.fromtimestamp(int(said // 1000 if abs(said) >= _MILLISECONDS else said), UTC)
         time = datetime.fromisoformat(said)
         return (time if time.tzinfo is not None else time.replace(tzinfo=UTC)).astimezone(UTC)
     except (TypeError, ValueError, OverflowError):

@@ -31,6 +31,7 @@ from gitmem.recipes.reasoning_recall import NOTE, Recalled, noted
 if TYPE_CHECKING:
     from gitmem.finding import Ranked
     from gitmem.memory import Memory
+    from gitmem.transaction import Transaction
 
 __all__ = ["FOLDER", "Learned", "Pattern", "Patterns", "Recalled", "Similar", "key_of"]
 
@@ -130,9 +131,9 @@ class Patterns:
             return learned(value, news if value is not None else {"pattern_type": key.split("/")[1], **news})
 
         with memory.transaction(f"learn {key}") as tx:
-            tx.update(key, learn, default=None)
+            _update(tx, key, learn, default=None)
             for other in others:
-                tx.update(other, _related_to(key))
+                _update(tx, other, _related_to(key))
         pattern = self.show(key)
         changes = None if before is None else _changes(members(before) or {}, pattern.members)
         return Learned(pattern, changes, self.similar(pattern))
@@ -151,7 +152,7 @@ class Patterns:
         word, note = "success" if success else "failure", self._note
         recalled = note is not None and key in noted(memory.retrieve(note, None, namespace=COORDINATION))
         with memory.transaction(f"{word} of {key}") as tx:
-            tx.update(key, count)
+            _update(tx, key, count)
             if note is not None and recalled:
                 tx.update(note, reasoning_recall.with_outcome(key, word), default={}, namespace=COORDINATION)
         return self.show(key)
@@ -162,8 +163,8 @@ class Patterns:
         keys = [_other(key, one) for one in others]
         with self._memory.transaction(f"relate {key}") as tx:
             for other in keys:
-                tx.update(key, _related_to(other))
-                tx.update(other, _related_to(key))
+                _update(tx, key, _related_to(other))
+                _update(tx, other, _related_to(key))
         return self.show(key)
 
     # --- reads
@@ -289,6 +290,16 @@ def _other(key: str, name: str) -> str:
         return other
     reason = "a pattern is not related to itself"
     raise InvalidKeyError(f"{name!r}: {reason}", hint="name another one", key=name, segment=name, reason=reason)
+
+
+def _update(tx: Transaction, key: str, change: Callable[[Any], Any], **options: Any) -> None:
+    """Stage a change of one pattern; if its value is no pattern, or cannot be stored again, the error names the key."""
+    try:
+        tx.update(key, change, **options)
+    except InvalidValueError as error:
+        error.message = f"{key}: {error.message}"
+        error.hint = error.hint.replace("patch KEY", f"patch {typed(key)}")
+        raise
 
 
 def _related_to(key: str) -> Callable[[Any], Any]:

@@ -11,6 +11,9 @@ Law: a change touches only the members that it speaks of; what another tool keep
     related           the keys of other patterns
     sessions_used     the sessions that learned it or tried it
     successes, failures, success_rate   how it went: two counts, and what they come to (0-100)
+
+A count is a whole number from 0 to MOST. What else stands in its place counts nothing when it is read, and is mended by
+a person before it is counted on.
 """
 
 from __future__ import annotations
@@ -31,6 +34,8 @@ if TYPE_CHECKING:
 FOLDER = "pattern/"
 LISTS = ("lessons_learned", "anti_patterns", "related", "sessions_used")
 COUNTS = ("successes", "failures")
+MOST = 1 << 53
+"""The greatest count: so far every program that reads JSON counts exactly, and no share of it is beyond a float."""
 
 _EMPTY: dict[str, Any] = {**dict.fromkeys(COUNTS, 0), **{name: [] for name in LISTS}, "code_snippets": {}}
 
@@ -161,7 +166,7 @@ def counted(value: Any, *, success: bool, lessons: Sequence[str], session: str |
     """One outcome more. InvalidValueError if the value is no pattern, or its counts are no numbers."""
     pattern = learned(value, {"lessons_learned": lessons, "sessions_used": [] if session is None else [session]})
     successes, failures = (_checked_count(pattern, name) for name in COUNTS)
-    went = Outcomes(successes + success, failures + (not success))
+    went = Outcomes(min(successes + success, MOST), min(failures + (not success), MOST))
     return {**pattern, "successes": went.successes, "failures": went.failures, "success_rate": went.rate}
 
 
@@ -190,17 +195,21 @@ def _pattern(value: Any) -> dict[str, Any]:
     )
 
 
-def _checked_count(pattern: Mapping[str, Any], name: str) -> float:
+def _checked_count(pattern: Mapping[str, Any], name: str) -> int:
     count = pattern.get(name, 0)
-    if _is_number(count) and count >= 0:
-        return count
+    if _is_count(count):
+        return int(count)
     reason = f"{name} is {_text(count)[:60]}, which counts nothing"
     hint = f"""mend it: gitmem patch KEY '{{"{name}": 0}}' -n reasoning-bank"""
     raise InvalidValueError(reason, hint=hint, pointer=f"/{name}", reason=reason)
 
 
-def _count(count: Any) -> float:
-    return count if _is_number(count) and count > 0 else 0
+def _count(said: Any) -> int:
+    return int(said) if _is_count(said) else 0
+
+
+def _is_count(said: Any) -> TypeGuard[float]:
+    return _is_number(said) and 0 <= said <= MOST and said == int(said)
 
 
 def _is_number(value: Any) -> TypeGuard[float]:

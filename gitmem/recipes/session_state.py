@@ -140,9 +140,9 @@ def _word(said: Any) -> str | None:
 
 
 def time_of(said: Any) -> datetime | None:
-    """The instant that a text names; None for anything else."""
+    """The instant that a text names, in UTC; None for anything else."""
     try:
         time = datetime.fromisoformat(said)
-    except (TypeError, ValueError):
+        return (time if time.tzinfo is not None else time.replace(tzinfo=UTC)).astimezone(UTC)
+    except (TypeError, ValueError, OverflowError):
         return None
-    return time if time.tzinfo is not None else time.replace(tzinfo=UTC)
