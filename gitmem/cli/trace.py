@@ -40,7 +40,7 @@ def trace(place: Place, as_json: bool, what: str | None, of: str | None, by: str
 
     Reads are noted while `gitmem config audit_reads` is true, under a session, on the machine where they happen, in
     .gitmem/local/reads.jsonl: what retrieve, search, find, wait and watch give, of now or of the past. Not what the
-    account of a history shows: history, log, diff, blame, export.
+    account of a history shows: history, log, diff, blame, export; nor what update is given.
     """
     memory = reading(place)
     of = None if of is None else session_named(memory, of, is_known=lambda name: _has_read(memory, name))
