@@ -15,6 +15,7 @@ from gitmem.cli import front
 from gitmem.exchange import export
 from gitmem.recipes import Gate, Sessions
 from gitmem.workflow.workplace import Workplace
+from tests.foreign import commit_files
 from tests.terminal import Terminal
 
 
@@ -444,6 +445,18 @@ def test_an_exported_session_is_the_same_elsewhere(tmp_path: Path) -> None:
     }
     assert json.loads(done("retrieve", "k", "--json", *there)) == 1
     assert " 0 stored," in "\n" + done("import", path, *there).replace("\n", " ")
+
+
+def test_what_is_no_value_is_missing_in_an_export_and_nothing_else(tmp_path: Path) -> None:
+    """Whoever keeps it is told, by the exit code too."""
+    for value in "12":
+        done("store", "k", value, "--session", "s1")
+    commit_files(tmp_path / ".gitmem" / ".git", {"default/k.json": b"{"}, message="by hand\n\nSession: s1")
+    done("store", "later", "3", "--session", "s1")
+    printed = gitmem("session", "export", "s1")
+    assert [json.loads(line)["value"] for line in printed.stdout.splitlines()] == [1, 2, 3]
+    assert printed.stderr.startswith("warning: version 3: ")
+    assert printed.exit_code == 1
 
 
 def test_an_export_may_leave_the_history_out() -> None:

@@ -17,7 +17,7 @@ from gitmem.recipes import Patterns
 from gitmem.recipes.reasoning import key_of
 from gitmem.recipes.reasoning_recall import with_outcome
 from tests.conftest import Clock
-from tests.foreign import run_git
+from tests.foreign import commit_files, run_git
 
 BANK, COORDINATION = "reasoning-bank", "coordination"
 KEY = "pattern/auth/jwt"
@@ -274,6 +274,17 @@ def test_a_count_goes_as_far_as_all_programs_count(memory: Memory, bank: Pattern
     bank.outcome("auth/jwt", False)
     bank.outcome("auth/jwt", True)
     assert counts(bank) == (1 << 53, 3, 100)
+
+
+def test_an_outcome_counts_though_the_session_s_note_is_no_value(memory: Memory, bank: Patterns) -> None:
+    """The note is there for a question at the end; it never keeps anybody from telling how it went."""
+    bank.learn("auth/jwt", "JWT")
+    mine = Patterns(memory.bind(session="s1"))
+    mine.recall("JWT")
+    commit_files(memory.path / ".git", {"coordination/session/s1/recalled.json": b"{"})
+    with pytest.warns(UserWarning, match="the outcome is not noted in session s1: .*recalled"):
+        mine.outcome("auth/jwt", True)
+    assert counts(mine) == (1, 0, 100)
 
 
 def test_outcomes_of_eight_processes_all_count(tmp_path: Path) -> None:

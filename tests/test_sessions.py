@@ -313,6 +313,17 @@ def test_what_others_wrote_of_a_session_breaks_nothing(memory: Memory, sessions:
     assert sessions.one("s").state in ("done", "interrupted")
 
 
+def test_a_session_ends_whatever_lies_where_it_says_so(memory: Memory, sessions: Sessions, git) -> None:
+    """What is no value is overwritten, by one of two who end it at once; and it was none while it ran."""
+    made = sessions.start("x")
+    commit_file(git, memory, f"{SPACE}/session/{made.id}/metadata.json", b"{")
+    assert sessions.one(made.id).state == "running"
+    assert sessions.end(made.id, "failed").status.state == "failed"
+    assert own(memory, made.id, "metadata")["status"] == "failed"
+    with pytest.raises(ConflictError):
+        sessions.end(made.id)
+
+
 def test_half_a_character_in_the_journal_does_not_hold_up_the_end(memory: Memory, sessions: Sessions) -> None:
     """The summary lists titles, and it has to be a value itself."""
     mine = memory.bind(session="s")

@@ -132,6 +132,7 @@ class Front(click.Group):
     def main(self, *arguments: Any, **extra: Any) -> Any:
         """Run one command line and exit: every way out of the program is here."""
         extra = {"prog_name": "gitmem", **extra, "standalone_mode": False}
+        self.incomplete = 0
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("always", UserWarning)

@@ -6,15 +6,19 @@ Law: imported into an empty memory, they give the same state, and with `history`
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from gitmem import history as past
 from gitmem.entries import Version, format_time
+from gitmem.errors import CorruptValueError
 from gitmem.exchange.records import RENEWED
 from gitmem.globs import compile_glob
 from gitmem.keys import check_namespace
+from gitmem.objects import CorruptObjectError, MissingObjectError
 from gitmem.reader import Reader
+from gitmem.vault import Unreadable
 
 if TYPE_CHECKING:
     from gitmem.entries import Entry
@@ -35,7 +39,8 @@ def export(
 
     With `history` the versions (see Version.to_json), deletions among them. Where a key's expiry was renewed after
     its last version, one more line follows that version, with the operation "renewed". With a `session`, only what was
-    written under it: entries that nobody has changed since, or with `history` its versions. All from one snapshot.
+    written under it: entries that nobody has changed since, or with `history` its versions. All from one snapshot. A
+    file that is no value is left out, and an Unreadable warning names it.
     """
     vault = memory.vault
     reader = Reader(vault, vault.snapshot(bytes.fromhex(memory.snapshot)), now=vault.clock)
@@ -75,7 +80,11 @@ def _versions(
         for name, key, row in index.changes(oid):
             if not wanted(name, key):
                 continue
-            version = past.as_version(vault, snapshot, name, key, row)
+            try:
+                version = past.as_version(vault, snapshot, name, key, row)
+            except (CorruptValueError, CorruptObjectError, MissingObjectError) as error:
+                warnings.warn(f"version {row.version}: {error.message}", Unreadable, stacklevel=2)
+                continue
             yield version.to_json()
             if row.blob is not None:
                 expires = reader.expires(name, key)

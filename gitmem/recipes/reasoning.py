@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from gitmem.errors import (
+    CorruptValueError,
     GitmemError,
     InvalidKeyError,
     InvalidValueError,
@@ -150,7 +151,7 @@ class Patterns:
             return counted(value, success=success, lessons=lessons, session=memory.session)
 
         word, note = "success" if success else "failure", self._note
-        recalled = note is not None and key in noted(memory.retrieve(note, None, namespace=COORDINATION))
+        recalled = self._is_noted(key)
         with memory.transaction(f"{word} of {key}") as tx:
             _update(tx, key, count)
             if note is not None and recalled:
@@ -235,6 +236,18 @@ class Patterns:
     def _note(self) -> str | None:
         session = self._memory.session
         return None if session is None else session_folder(session) + NOTE
+
+    def _is_noted(self, key: str) -> bool:
+        """Whether the session has a note of a pattern; where that is no value, the outcome counts all the same."""
+        note = self._note
+        if note is None:
+            return False
+        try:
+            return key in noted(self._memory.retrieve(note, None, namespace=COORDINATION))
+        except CorruptValueError as error:
+            told = f"the outcome is not noted in session {self._memory.session}: {error}"
+            warnings.warn(told, stacklevel=3)
+            return False
 
     def _remember(self, question: str, chosen: builtins.list[Recalled]) -> None:
         """Note in the session what was recalled; where that cannot be written, the answer stands all the same."""

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from gitmem.entries import ABSENT, Version, format_time
 from gitmem.errors import (
     ConflictError,
+    CorruptValueError,
     InvalidValueError,
     KeyExistsError,
     UnknownRevisionError,
@@ -163,7 +164,13 @@ class Sessions:
         return self._memory.policy.abandoned_after
 
     def _metadata(self, session: str) -> Entry | None:
-        return self._memory.entry(own_key(session, "metadata"), None, namespace=COORDINATION)
+        """As it lies there now; a version without a value where the file is none: whoever writes next overwrites it."""
+        key = own_key(session, "metadata")
+        try:
+            entry: Entry | None = self._memory.entry(key, None, namespace=COORDINATION)
+        except CorruptValueError:
+            return self._memory.history(key, limit=1, namespace=COORDINATION)[0]
+        return entry
 
     def _run_phase(self, session: str) -> Any:
         """What the session's run says of itself; None if it had none."""

@@ -135,7 +135,7 @@ def _open(memory: Memory, status: SessionStatus, changes: Sequence[Effect], did:
     for key in did.recalled.without_outcome if status.undone_by is None else ():
         yield Open("pattern", REASONING_BANK, key, "it was recalled, and nobody has told whether it helped")
     for note in did.journal:
-        if note.kind in _ASKING and memory.entry(note.key, None, namespace=JOURNAL) is not None:
+        if note.kind in _ASKING and entry_of(memory, note.entry) is not None:
             yield Open(note.kind, JOURNAL, note.key, note.title)
 
 

@@ -238,7 +238,7 @@ def matching(changes: Sequence[Effect], pattern: str, namespace: str | None = No
     return [one for one in changes if namespace in (None, one.namespace) and glob.matches(one.key)]
 
 
-def entry_of(view: View, one: Effect | Decision) -> Entry | None:
+def entry_of(view: View, one: Effect | Decision | Entry) -> Entry | None:
     """The entry at its key; None where nothing is, or no value."""
     try:
         entry: Entry | None = view.entry(one.key, None, namespace=one.namespace)
