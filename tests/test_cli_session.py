@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from gitmem import Memory
+from gitmem import Memory, UnknownRevisionError
 from gitmem.cli import front
 from gitmem.exchange import export
 from gitmem.recipes import Gate, Sessions
+from gitmem.runs.naming import Whole
 from gitmem.workflow.workplace import Workplace
-from tests.foreign import commit_files
+from tests.foreign import commit_files, run_git
 from tests.terminal import Terminal
 
 
@@ -411,6 +412,26 @@ def test_compare_takes_revisions_and_ranges_too() -> None:
     for bad in ("nope", "nope..HEAD", "session"):
         refused = gitmem("session", "compare", bad, "two")
         assert (refused.exit_code, "\nhint: " in refused.stderr) == (3, True), refused.stderr
+
+
+@pytest.mark.parametrize("name", ["main", "HEAD", "side", "v1", "id", "a..b"])
+def test_a_session_is_a_session_whatever_else_has_its_name(name: str, tmp_path: Path) -> None:
+    """An agent may call it as it likes; a branch of that name is asked for by other commands."""
+    done("store", "before", "0", "--session", "other")
+    with Memory.open(create=False) as memory:
+        session = memory.snapshot if name == "id" else name
+        memory.branch("side")
+        run_git(memory.path / ".git", "tag", "v1", "main")
+    for key in "ab":
+        done("store", key, "1", "--session", session)
+    done("store", "after", "0", "--session", "other")
+    assert {one["key"] for one in as_json("session", "show", session)["changes"]} == {"a", "b"}
+    assert {one["key"] for one in as_json("session", "compare", session, "other")["only_a"]} == {"a", "b"}
+    assert [one["changes"][0]["key"] for one in as_json("session", "log", session)] == ["b", "a"]
+    assert [json.loads(line)["key"] for line in done("session", "export", session).splitlines()] == ["a", "b"]
+    assert as_json("session", "end", session)["summary"]["keys"]["created"] == 2
+    with Memory.open(create=False) as memory, pytest.raises(UnknownRevisionError):
+        memory.effect(Whole("nobody"))
 
 
 # --- elsewhere

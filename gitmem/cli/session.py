@@ -25,6 +25,7 @@ from gitmem.recipes.session import ENDS, RUNNING, Sessions, SessionStatus
 if TYPE_CHECKING:
     from gitmem.memory import Memory
     from gitmem.recipes.session import Report
+    from gitmem.runs.naming import Whole
 
 _LISTED = 20
 _NAMED = ", ".join(ENDS)
@@ -274,10 +275,12 @@ def _meant(sessions: Sessions, memory: Memory, typed_name: str | None) -> str:
     return sessions.named(memory.session)
 
 
-def _run(sessions: Sessions, memory: Memory, text: str) -> str:
+def _run(sessions: Sessions, memory: Memory, text: str) -> str | Whole:
     """A session, or whatever else names a run."""
+    from gitmem.runs.naming import Whole
+
     try:
-        return sessions.named(text)
+        return Whole(sessions.named(text))
     except UnknownRevisionError as error:
         if ".." not in text:
             try:

@@ -82,8 +82,10 @@ def report(memory: Memory, status: SessionStatus, *, then: View | None = None) -
 
     `then` is the state as of its end; if nobody says so, that of its last commit, or for an open one what is now.
     """
+    from gitmem.runs.naming import Whole
+
     folder = session_folder(status.id)
-    written = memory.effect(status.id)
+    written = memory.effect(Whole(status.id))
     changes = tuple(one for one in written if not _is_own(one, folder))
     if then is None:
         then = memory if status.is_open else memory.at(status.last)

@@ -33,12 +33,23 @@ class Run:
         return re.sub(_ID, lambda found: found[0][:_SHORT], self.name) if self.span.session is None else self.name
 
 
-def named(vault: Vault, head: Snapshot, text: str) -> Run:
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """A run that is surely a session, whatever else has its name: as a text, a branch called so would come first."""
+
+    session: str
+
+
+def named(vault: Vault, head: Snapshot, text: str | Whole) -> Run:
     """The run that a text means. UnknownRevisionError if it means none.
 
     A session's name means all its commits up to `head`, though as a revision it is the last of them; but a commit's id,
-    a branch and a tag come first.
+    a branch and a tag come first, unless it is said to be a session.
     """
+    if isinstance(text, Whole):
+        if vault.indexed(head).session_head(head.oid, text.session) is None:
+            raise unknown(text.session, "no commit names such a session; `gitmem session list` shows them")
+        return Run(text.session, Span(head.oid, session=text.session))
     if isinstance(text, str) and is_session(vault, head, text):
         return Run(text, Span(head.oid, session=text))
     if isinstance(text, str) and ".." in text:
@@ -87,4 +98,4 @@ def outside(run: Run, text: str, branch: str) -> UnknownRevisionError:
     return unknown(text, f"it is not in the history of branch {branch}: `gitmem log` shows what is")
 
 
-__all__ = ["Run", "Span", "named", "outside", "parsed"]
+__all__ = ["Run", "Span", "Whole", "named", "outside", "parsed"]

@@ -15,13 +15,15 @@ if TYPE_CHECKING:  # most programs never look back at a run
     from gitmem.runs.comparing import Comparison
     from gitmem.runs.effects import Effect
     from gitmem.runs.facts import SessionFacts
+    from gitmem.runs.naming import Whole
     from gitmem.runs.told import Undone
 
 
 class RunVerbs(WaitingVerbs):
     """The verbs about runs. `run` names a session, a commit, or `A..B`: what B's history has and A's has not.
 
-    UnknownRevisionError if it names nothing. All namespaces, unless one is named.
+    `runs.naming.Whole` is a session also where a branch, a tag or a commit has its name. UnknownRevisionError if it
+    names nothing. All namespaces, unless one is named.
     """
 
     def sessions(self) -> builtins.list[SessionFacts]:
@@ -30,7 +32,9 @@ class RunVerbs(WaitingVerbs):
 
         return facts.sessions(self._vault, self._reader().snapshot)
 
-    def effect(self, run: str, glob: str | None = None, *, namespace: str | None = None) -> builtins.list[Effect]:
+    def effect(
+        self, run: str | Whole, glob: str | None = None, *, namespace: str | None = None
+    ) -> builtins.list[Effect]:
         """What a run did to each key that it made versions of, sorted by namespace and key."""
         from gitmem.runs import effects, naming
 
@@ -38,7 +42,9 @@ class RunVerbs(WaitingVerbs):
         named = naming.named(self._vault, head, run)
         return effects.effects(self._vault, head, named, namespace=namespace, pattern=glob)
 
-    def compare(self, a: str, b: str, glob: str | None = None, *, namespace: str | None = None) -> Comparison:
+    def compare(
+        self, a: str | Whole, b: str | Whole, glob: str | None = None, *, namespace: str | None = None
+    ) -> Comparison:
         """What two runs left: the keys that both wrote, member by member, and the keys that only one of them wrote.
 
         Keys that differ in nothing but the session's id are one key; the glob is about the keys as they are, or as they
