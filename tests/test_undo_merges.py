@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gitmem import Memory
+from gitmem import ConflictError, Memory
 from tests.foreign import commit_files, run_git
 from tests.forks import Fork, fork
 
@@ -172,3 +172,85 @@ def test_copies_that_meet_know_what_the_other_has_undone(tmp_path, clock) -> Non
     here.sync(), there.sync()
     assert there.retrieve("k") == {"a": 2, "b": 1}
     assert there.sessions()[0].undone_by is None
+
+
+# --- places that a merge left to a person
+
+
+def contested(parted: Fork) -> Memory:
+    """The run and somebody else wrote one place; the run's value won, and the record is open."""
+    parted.two.bind(agent="ann", session="ann-run").patch("k", {"n": 20, "a": 7})
+    parted.clock.advance(10)
+    parted.one.bind(agent="bob", session="run").patch("k", {"n": 30, "b": 2})
+    parted.merge()
+    (record,) = parted.one.conflicts()
+    assert [side.value for side in record.sides] == [30, 20]
+    return parted.one
+
+
+def test_an_undo_of_the_winner_does_not_drop_the_other_sides_work(parted) -> None:
+    """Neither value is what stood before: the undo says who wrote the other, and how to settle it."""
+    memory = contested(parted)
+    before, (record,) = memory.snapshot, memory.conflicts()
+    with pytest.raises(ConflictError) as caught:
+        memory.undo("run")
+    (one,) = caught.value.conflicts
+    assert (one.pointer, one.base, one.ours, one.theirs) == ("/n", 30, 30, 20)
+    assert (one.record, one.take, one.agent, one.session) == (record.id, "other", "ann", "ann-run")
+    assert f"gitmem resolve {record.id} --take other" in caught.value.hint
+    assert memory.snapshot == before
+
+
+def test_an_open_conflict_stays_or_the_other_side_stands(parted) -> None:
+    """As the caller chooses; the rest of the run is taken back, the record goes with what it is about."""
+    memory = contested(parted)
+    (record,) = memory.conflicts()
+    kept = memory.undo("run", on_conflict="keep")
+    assert memory.retrieve("k") == {"a": 7, "b": 1, "n": 30}
+    assert memory.conflicts() == [record]
+    memory.undo(kept.revision)
+    undone = memory.undo("run", on_conflict="undo")
+    assert memory.retrieve("k") == {"a": 7, "b": 1, "n": 20}
+    assert (memory.conflicts(), undone.conflicts[0].record) == ([], record.id)
+    memory.undo(undone.revision)
+    assert memory.retrieve("k") == {"a": 7, "b": 2, "n": 30}
+    assert memory.conflicts() == [record]
+
+
+def test_an_undo_of_the_other_side_lets_the_winner_stand(parted) -> None:
+    """It is in the conflict as much."""
+    memory = contested(parted)
+    told = memory.undo("ann-run", on_conflict="undo")
+    assert [(one.theirs, one.take) for one in told.conflicts] == [(30, "winner")]
+    assert (memory.retrieve("k"), memory.conflicts()) == ({"a": 1, "b": 2, "n": 30}, [])
+
+
+def test_what_the_run_did_beside_an_open_conflict_is_taken_back(parted) -> None:
+    """A record between two others, in the same value, is nothing to the run."""
+    memory = contested(parted)
+    memory.bind(session="later").patch("k", {"b": 3})
+    assert memory.undo("later").conflicts == ()
+    assert (memory.retrieve("k"), len(memory.conflicts())) == ({"a": 7, "b": 2, "n": 30}, 1)
+
+
+@pytest.mark.parametrize("later", [0, 1])
+def test_a_conflict_of_a_run_with_itself_goes_with_it(parted, later) -> None:
+    """Nobody else wrote there, whichever side won."""
+    for number in (later, 1 - later):
+        (parted.one, parted.two)[number].bind(session="run").patch("k", {"n": number})
+        parted.clock.advance(10)
+    parted.merge()
+    assert parted.one.undo("run").conflicts == ()
+    assert (parted.one.retrieve("k")["n"], parted.one.conflicts()) == (10, [])
+
+
+def test_an_open_conflict_where_somebody_wrote_since_has_to_be_settled_first(parted) -> None:
+    """Three wrote the place: no choice of undo's does justice to all of them; the key may stay as it is."""
+    memory = contested(parted)
+    memory.bind(agent="carl").patch("k", {"n": 40})
+    for dry_run in (True, False):
+        with pytest.raises(ConflictError) as caught:
+            memory.undo("run", on_conflict="undo", dry_run=dry_run)
+    assert "gitmem resolve" in caught.value.hint
+    memory.undo("run", on_conflict="keep")
+    assert (memory.retrieve("k")["n"], len(memory.conflicts())) == (40, 1)

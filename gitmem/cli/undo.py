@@ -63,7 +63,9 @@ def undo(
     gitmem undo REV                                        REV is an undo: it brings the run back
 
     What is undone already is not undone again. A session's own keys (session/ID/... in `coordination`), what it set in
-    gitmem.toml, and all history stay. `gitmem restore PATTERN --at REV` brings back how keys were, others' work or not.
+    gitmem.toml, and all history stay. Where a merge left a place open between the run and somebody else (`gitmem
+    conflicts`), it is told as changed since: --on-conflict undo lets the other's value stand and settles it.
+    `gitmem restore PATTERN --at REV` brings back how keys were, others' work or not.
     """
     memory = reading(place) if dry_run else writing(place, create=False)
     done = memory.undo(
@@ -122,6 +124,10 @@ def _say_conflicts(done: Undone, *, dry_run: bool, on_conflict: str) -> None:
     if not done.conflicts:
         return
     places = counted(len(done.conflicts), "place")
+    opened = next((one for one in done.conflicts if one.record is not None), None)
+    if opened is not None and on_conflict != "undo":
+        hint(f"settle open conflicts first: `gitmem resolve {opened.record} --take {opened.take}`; --on-conflict undo "
+             "does this as well")  # fmt: skip
     if on_conflict == "fail":
         hint(f"{places} changed since, so nothing would be written: --on-conflict keep leaves these as they are, undo")
         hint("lets what stood before the run win; --keys PATTERN takes back a part")
@@ -135,8 +141,13 @@ def _conflict(one: UndoConflict) -> str:
     """A place that the run changed and somebody else since."""
     at = f" {line(one.pointer)}" if one.pointer else ""
     who = f"{line(one.agent)}, {format_time(one.time)}, {short(one.revision)}"
-    sides = (("the run left", one.base, ""), ("it is now", one.ours, f"  (by {who})"), ("it was", one.theirs, ""))
     lines = [paint(f"! {line(one.namespace)} {line(one.key)}{at}", "magenta")]
+    if one.record is None:
+        ends = (("it is now", one.ours, f"  (by {who})"), ("it was", one.theirs, ""))
+    else:
+        lines[0] += f": conflict {line(one.record)} of a merge is open"
+        ends = (("it is now", one.ours, ""), ("the other", one.theirs, f"  (by {who})"))
+    sides = (("the run left", one.base, ""), *ends)
     lines += (
         f"    {words:13}{'absent' if value is ABSENT else compact(value)}{more}" for words, value, more in sides
     )

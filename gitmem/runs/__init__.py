@@ -9,6 +9,7 @@
     states      what a key was at a commit; what a run made of it, touch by touch
     others      what others wrote of a key since
     deciding    one key without the run
+    contested   places that a merge left to a person
     undoing     all of them, as one commit
     told        what an undo says of itself
     verbs       what a Memory offers of all this

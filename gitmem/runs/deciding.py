@@ -46,6 +46,22 @@ class Circumstances(NamedTuple):
     keep: Callable[[Oid, bytes], None]
     limit: int
 
+    def shown(self, blob: Oid | None, where: KeyId) -> Any:
+        """A value; ABSENT where there is none, or a file that is no value."""
+        try:
+            return self.read(blob, where)
+        except (CorruptValueError, StorageError):
+            return ABSENT
+
+    def kept(self, value: Any) -> Oid | None:
+        """The blob of a value that was made here. InvalidValueError if it is too large."""
+        if value is ABSENT:
+            return None
+        body = encode(value, max_bytes=self.limit)
+        oid = hash_object("blob", body)
+        self.keep(oid, body)
+        return oid
+
 
 class Key:
     """One key, its rules, and the author times of the last version that others wrote and of what stood before."""
@@ -111,20 +127,12 @@ class Key:
         times = self._times(touch) if any(rule.rule == "latest" for rule in self._rules) else None
         merged = merge(sides[0], sides[1], sides[2], self._rules, times, hold=self._held)
         try:
-            return self._kept(merged.value), merged.conflicts
+            return self._world.kept(merged.value), merged.conflicts
         except InvalidValueError:  # too large
             return self._by_blob(blobs)
 
     def _held(self, conflict: Conflict) -> Any:
         return conflict.theirs if self._world.earlier_wins else conflict.ours
-
-    def _kept(self, value: Any) -> Oid | None:
-        if value is ABSENT:
-            return None
-        body = encode(value, max_bytes=self._world.limit)
-        oid = hash_object("blob", body)
-        self._world.keep(oid, body)
-        return oid
 
     def _by_blob(self, blobs: tuple[Oid | None, Oid | None, Oid | None]) -> tuple[Oid | None, tuple[Conflict, ...]]:
         """The choice between files where one of them is no value, or the merged one would be too large."""

@@ -26,6 +26,9 @@ class UndoConflict:
 
     ABSENT stands for a side on which there is nothing. `revision`, `agent`, `session` and `time` are those of the
     version that changed the place since; `pointer` counts in the value as it would be after the undo.
+
+    Where a merge left the place to a person, `record` is the open conflict: `theirs` is its other side, which would
+    stand without the run, the rest tells who wrote that, and `take` is the word by which `resolve` takes it.
     """
 
     namespace: str
@@ -38,6 +41,8 @@ class UndoConflict:
     agent: str
     session: str | None
     time: datetime
+    record: str | None = None
+    take: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """As the command line prints it; a side that is absent is left out, since null is a value."""
@@ -51,12 +56,15 @@ class UndoConflict:
             "agent": self.agent,
             "session": self.session,
             "time": format_time(self.time),
+            **({} if self.record is None else {"record": self.record, "take": self.take}),
         }
 
     def __str__(self) -> str:
         place = f"{self.key} {self.pointer}".rstrip()
         by = f"by {self.agent} at {format_time(self.time)}"
         was, now, then = (brief(value) for value in (self.base, self.ours, self.theirs))
+        if self.record is not None:
+            return f"{place} (in {self.namespace}, open conflict {self.record}): the run left {was}, and {then} is {by}"
         return f"{place} (in {self.namespace}): the run left {was}, it is {now} {by}, and would be {then} again"
 
 
@@ -104,9 +112,18 @@ def refused(title: str, conflicts: Sequence[UndoConflict]) -> ConflictError:
     places = "; ".join(map(str, conflicts[:_SHOWN])) + ("; …" if len(conflicts) > _SHOWN else "")
     return ConflictError(
         f"{title} cannot be undone cleanly, nothing was written: {number} changed since: {places}",
-        hint="--dry-run lists all of them; --on-conflict keep takes back the rest and leaves these as they are,\n"
-        "--on-conflict undo lets what stood before the run win; --keys PATTERN takes back a part",
+        hint=f"{_settle(conflicts)}--dry-run lists all of them; --on-conflict keep takes back the rest and leaves "
+        "these as they are,\n--on-conflict undo lets what stood before the run win; --keys PATTERN takes back a part",
         namespace=conflicts[0].namespace,
         key=conflicts[0].key,
         conflicts=tuple(conflicts),
     )
+
+
+def _settle(conflicts: Sequence[UndoConflict]) -> str:
+    """How to settle what a merge left open, as the beginning of a hint."""
+    first = next((one for one in conflicts if one.record is not None), None)
+    if first is None:
+        return ""
+    settle = f"`gitmem resolve {first.record} --take {first.take}`"
+    return f"settle open conflicts first: {settle}, then undo with --on-conflict keep;\n"

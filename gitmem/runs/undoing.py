@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from gitmem.codec import decode_trusted
@@ -17,11 +17,13 @@ from gitmem.entries import ABSENT, Change, moment, operation_of
 from gitmem.errors import InvalidValueError
 from gitmem.history import wanted
 from gitmem.index.runs import Made
+from gitmem.keys import CONFLICTS
 from gitmem.merge import Conflict
 from gitmem.objects import Oid, hash_object
 from gitmem.place import POLICY_FILE
 from gitmem.provenance import UNDO_KEYS, UNDO_NAMESPACE, UNDOES
 from gitmem.reader import Reader
+from gitmem.runs.contested import Contests, Held, held
 from gitmem.runs.deciding import Circumstances, Decision, Key
 from gitmem.runs.naming import Run, named, outside, parsed
 from gitmem.runs.others import Others
@@ -103,8 +105,9 @@ class Undoing:
         """Stage every key as it is without the run; ConflictError if that is not clean and the undo is strict."""
         self._last = attempt = _Attempt(self._vault, self._run, self._wish, stage, self._memo)
         attempt.run()
-        if attempt.conflicts and self._strict:
-            raise refused(self._run.title, attempt.conflicts)
+        unsettled = attempt.unsettled if self._wish.on_conflict == "undo" else []
+        if unsettled or (attempt.conflicts and self._strict):
+            raise refused(self._run.title, unsettled or attempt.conflicts)
 
     def told(self, revision: Oid | None) -> Undone:
         """What the last attempt came to."""
@@ -135,7 +138,9 @@ class _Attempt:
         self._world = Circumstances(
             stage.now, wish.on_conflict == "undo", self._read, memo.bodies.__setitem__, self._policy.max_value_bytes
         )
+        self._contests = Contests(self._reader, self._shown)
         self.conflicts: list[UndoConflict] = []
+        self.unsettled: list[UndoConflict] = []
         self.count = 0
 
     def run(self) -> None:
@@ -173,6 +178,8 @@ class _Attempt:
             return
         others = Others(self._vault, self._reader.snapshot.oid, where, self._order, self._shown)
         found = self._decision(where, now, touches, others)
+        if contests := self._contests.of(where, {one for one, shift in chosen.items() if shift == OUT}):
+            found = self._contested(where, held(where, now, found, contests, self._world))
         self.conflicts += (self._signed(where, one, others) for one in found.conflicts)
         if found.state.blob is None:
             if self.stage.present(*where):
@@ -180,6 +187,19 @@ class _Attempt:
         elif found.state != now:
             value = self._read(found.state.blob, where)
             self.stage.put("undo", *where, value, expires=found.state.expires)
+
+    def _contested(self, where: KeyId, found: Held) -> Decision:
+        """The decision about a key of which a merge left places to a person; what is settled by it is so at once."""
+        told = [
+            replace(self._by(where, conflict, one.writer), record=one.record.id, take=one.take)
+            for one, conflict in found.places
+        ]
+        self.conflicts += told
+        self.unsettled += told if found.unsettled else []
+        for record in found.gone:
+            if self.stage.present(CONFLICTS, record):
+                self.stage.remove("undo", CONFLICTS, record)
+        return found.decision
 
     def _touches(
         self, where: KeyId, now: State, made: Sequence[tuple[Made, Past]], chosen: Mapping[Oid, int]
@@ -214,7 +234,9 @@ class _Attempt:
         return self._versions.shown(blob, *where)
 
     def _signed(self, where: KeyId, conflict: Conflict, others: Others) -> UndoConflict:
-        revision = others.writer(conflict.pointer)
+        return self._by(where, conflict, others.writer(conflict.pointer))
+
+    def _by(self, where: KeyId, conflict: Conflict, revision: Oid) -> UndoConflict:
         facts = self._vault.index.facts(revision)
         return UndoConflict(*where, *conflict, revision.hex(), facts.agent, facts.session, moment(facts.time))
 
