@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gitmem import Memory, MissingKeyError, UnknownRevisionError, WaitTimeoutError
+from gitmem import Memory, MissingKeyError, StorageError, UnknownRevisionError, WaitTimeoutError
 from gitmem.receipts import noting
 from gitmem.receipts.noting import FILE, Unnoted
 from gitmem.recipes.reasoning import Patterns
@@ -363,14 +363,26 @@ def test_processes_share_the_file_and_lose_no_line(writer: Memory) -> None:
     assert sorted(told(writer)) == sorted((agent, key, 1) for agent in agents for key in keys)
 
 
-@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a disk that is always full")
-def test_on_a_full_disk_reading_goes_on_with_one_warning(writer: Memory, opened: Callable[..., Memory]) -> None:
+@pytest.fixture
+def most() -> Iterator[int]:
+    """How many bytes a file may have while the test runs."""
+    resource = pytest.importorskip("resource")
+    limits, most = resource.getrlimit(resource.RLIMIT_FSIZE), 1 << 30
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most, limits[1]))
+    yield most
+    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+def test_on_a_full_disk_reading_goes_on_with_one_warning(
+    writer: Memory, opened: Callable[..., Memory], most: int
+) -> None:
     """The audit is worth less than the work: but whoever relies on it has to hear."""
     writer.store("a", 1)
     writer.store("b", 2)
-    record(writer).symlink_to("/dev/full")
+    record(writer).touch()
+    os.truncate(record(writer), most)  # no byte more: as on a disk that is full
     reader = opened()
-    with pytest.warns(Unnoted, match="No space left") as warned:
+    with pytest.warns(Unnoted, match="File too large") as warned:
         assert (reader.retrieve("a"), reader.retrieve("b"), reader.entry("a").value) == (1, 2, 1)
     assert len(warned) == 1
     record(writer).unlink()
@@ -384,6 +396,26 @@ def test_where_the_file_cannot_be_made_reading_goes_on(writer: Memory, opened: C
     record(writer).mkdir()
     with pytest.warns(Unnoted, match="is not being noted"):
         assert opened().retrieve("a") == 1
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes with a name")
+@pytest.mark.parametrize("kind", ["pipe", "read", "device"])
+def test_what_is_no_file_holds_nobody_up(writer: Memory, opened: Callable[..., Memory], kind: str) -> None:
+    """A pipe would wait for its other end, a device swallow what is noted, or have no end."""
+    writer.store("a", 1)
+    if kind == "device":
+        record(writer).symlink_to(os.devnull)
+    else:
+        os.mkfifo(record(writer))
+    end = os.open(record(writer), os.O_RDONLY | os.O_NONBLOCK) if kind == "read" else None
+    reader = opened()
+    with pytest.warns(Unnoted, match="is not being noted") as warned:
+        assert (reader.retrieve("a"), reader.entry("a").value) == (1, 1)
+    assert len(warned) == 1
+    with pytest.raises(StorageError, match="no regular file"):
+        told(writer)
+    if end is not None:
+        os.close(end)
 
 
 def test_the_file_may_be_deleted_at_any_time(
@@ -448,8 +480,10 @@ WHOLE = {"time": 1, "agent": "x", "session": "s", "namespace": "n", "keys": ["a"
         b"{}", b"[]", b"\xff", b"1", b'{"time": 1}', b'{"time":"now"}', b'{"time":1e400}',
         json.dumps({**WHOLE, "keys": "a"}).encode(), json.dumps({**WHOLE, "snapshot": "00"}).encode(),
         json.dumps({**WHOLE, "agent": None}).encode(), json.dumps({**WHOLE, "again": 7}).encode(),
+        *(json.dumps({**WHOLE, name: "\ud800"}).encode() for name in ("agent", "session", "namespace")),
+        json.dumps({**WHOLE, "keys": ["a", "\udfff"]}).encode(),
     ],
-    ids=range(11),
+    ids=range(15),
 )  # fmt: skip
 def test_a_line_that_is_none_is_left_out_and_told(writer: Memory, opened: Callable[..., Memory], line: bytes) -> None:
     """The file is plain text in a folder; one strange line hides nothing else."""

@@ -10,8 +10,10 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Callable, Iterable
+from errno import EINVAL
 from functools import lru_cache
 from json.encoder import encode_basestring_ascii as quoted
+from stat import S_ISREG
 from time import monotonic
 from typing import TYPE_CHECKING, TypeAlias
 from weakref import WeakKeyDictionary
@@ -29,7 +31,8 @@ FILE = "reads.jsonl"
 _MOST_KEYS = 500  # of a line
 _LOOK = 1.0  # seconds after which it is looked whether somebody has deleted the file
 _MOST_KEPT, _MOST_PASTS = 100_000, 100
-_APPEND = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_CLOEXEC", 0)
+_AT_ONCE = getattr(os, "O_NONBLOCK", 0)  # where somebody has put a pipe, nobody waits for its other end
+_APPEND = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_CLOEXEC", 0) | _AT_ONCE
 
 _Kept: TypeAlias = "dict[KeyId, tuple[Oid, Oid, str | None]]"
 """Of a key that was noted: a snapshot that has the version that was told, its blob, its revision if that is known."""
@@ -175,6 +178,17 @@ class _Record:
             warnings.warn(f"what is read is not being noted: {self._path}: {reason}", Unnoted, stacklevel=2)
 
 
+def check_regular(descriptor: int) -> None:
+    """OSError for what is open, but is no file that keeps lines: a pipe, a device."""
+    if not S_ISREG(os.fstat(descriptor).st_mode):
+        raise OSError(EINVAL, "it is no regular file")
+
+
+def at_once(path: str, flags: int) -> int:
+    """Open without waiting for anybody: an opener for `open`."""
+    return os.open(path, flags | _AT_ONCE)
+
+
 _records: WeakKeyDictionary[Vault, _Record] = WeakKeyDictionary()
 
 
@@ -185,6 +199,7 @@ class _File:
 
     def __init__(self, path: str) -> None:
         self._descriptor = os.open(path, _APPEND, 0o600)
+        check_regular(self._descriptor)
 
     def write(self, body: bytes) -> None:
         """One call, but where the disk takes less of it."""

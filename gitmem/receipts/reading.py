@@ -8,6 +8,7 @@ noted it is one receipt. A line that no gitmem wrote whole is left out, and an U
 from __future__ import annotations
 
 import json
+import re
 import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -19,13 +20,14 @@ from gitmem.entries import format_time
 from gitmem.errors import StorageError
 from gitmem.loose import storage_error
 from gitmem.objects import Oid
-from gitmem.receipts.noting import FILE
+from gitmem.receipts.noting import FILE, at_once, check_regular
 from gitmem.vault import Unreadable
 
 if TYPE_CHECKING:
     from gitmem.index import VersionRow
     from gitmem.vault import Vault
 
+_HALF = re.compile("[\ud800-\udfff]")
 _START = b'{"time":'
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MOST_KNOWN = 10_000
@@ -140,7 +142,8 @@ def _lines(vault: Vault, words: list[str]) -> Iterator[Line]:
     marks = [quoted(word).encode() for word in words]
     lost = 0
     try:
-        with open(path, "rb") as file:
+        with open(path, "rb", opener=at_once) as file:
+            check_regular(file.fileno())
             for raw in file:
                 if all(mark in raw for mark in marks):
                     line = _parsed(raw)
@@ -175,4 +178,5 @@ def _parsed(raw: bytes) -> Line | None:
 
 
 def _are_texts(found: Iterable[object]) -> bool:
-    return isinstance(found, list) and all(isinstance(one, str) for one in found)
+    """Whether it is a list of texts, none with half a character: no key and no name has one, and no output takes it."""
+    return isinstance(found, list) and all(isinstance(one, str) and not _HALF.search(one) for one in found)
