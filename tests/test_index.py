@@ -389,8 +389,8 @@ def test_a_half_deleted_index_is_begun_anew(world: World, tmp_path: Path, left: 
     new.close()
     again = world.index(path)
     answer(again, world)
-    assert again._ledger is not None
-    assert again._ledger.db.execute("pragma integrity_check").fetchone() == ("ok",)
+    assert again._tables is not None
+    assert again._tables.db.execute("pragma integrity_check").fetchone() == ("ok",)
     again.close()
 
 
@@ -466,8 +466,8 @@ def test_a_full_disk_moves_the_index_to_memory(world: World, tmp_path: Path) -> 
     """In the middle of the work, whatever was written until then."""
     index = world.index(tmp_path / "index.sqlite")
     index.catch_up(world.oids["line"][3])
-    assert index._ledger is not None
-    index._ledger.db.execute("pragma max_page_count = 20")
+    assert index._tables is not None
+    index._tables.db.execute("pragma max_page_count = 20")
     assert index.session_head(world.oids["line"][-1], "session-1") == world.oids["line"][-2]
     assert index.in_memory
 
@@ -548,8 +548,8 @@ def test_two_processes_catch_up_at_once(world: World, tmp_path: Path) -> None:
     assert said == [["False", "1500"]] * 2
     index = Index(str(path), Unreadable(str(world.folder)))
     assert [row.version for row in index.versions(head, "default", "k0")] == list(range(300, 0, -1))
-    assert index._ledger is not None
-    assert index._ledger.db.execute("pragma integrity_check").fetchone() == ("ok",)
+    assert index._tables is not None
+    assert index._tables.db.execute("pragma integrity_check").fetchone() == ("ok",)
     index.close()
 
 
@@ -606,7 +606,7 @@ def test_a_forked_child_opens_the_file_itself(world: World, tmp_path: Path) -> N
     if child == 0:
         status = 1
         try:
-            before = index._ledger
+            before = index._tables
             signal.alarm(60)  # a child that waits for the thread that it does not have
             answer(index, world)
             status = 0 if before is None and not index.in_memory else 2

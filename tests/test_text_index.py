@@ -61,9 +61,9 @@ def same_as_anew(memory: Memory, asked: str) -> bool:
 def whole(memory: Memory) -> bool:
     """Whether the file is used and FTS5 finds its own tables in order."""
     index = memory.vault.text
-    assert index._db is not None
+    assert index._tables is not None
     for table in ("words", "stems"):
-        index._db.execute(f"insert into {table}({table}) values('integrity-check')")
+        index._tables.execute(f"insert into {table}({table}) values('integrity-check')")
     return not index.in_memory
 
 
@@ -184,8 +184,8 @@ def test_where_no_file_can_be_it_is_kept_in_memory(memory: Memory) -> None:
 def test_a_full_disk_moves_it_to_memory(memory: Memory) -> None:
     """In the middle of filling it, whatever was written until then."""
     memory.find("apple")
-    assert memory.vault.text._db is not None
-    memory.vault.text._db.execute("pragma max_page_count = 10")
+    assert memory.vault.text._tables is not None
+    memory.vault.text._tables.execute("pragma max_page_count = 10")
     with memory.transaction() as tx:
         for number in range(300):
             tx.store(f"more/{number}", f"apple number {number} and its {number * 7919} neighbours")
@@ -370,7 +370,7 @@ def test_a_forked_child_opens_the_file_itself(memory: Memory) -> None:
         status = 1
         try:
             signal.alarm(60)
-            before = index._db
+            before = index._tables
             check(memory)
             assert memory.rank("apple", namespace=REASONING_BANK)[0].words == ("apple",)
             status = 0 if before is None and not index.in_memory else 2

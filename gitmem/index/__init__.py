@@ -6,23 +6,21 @@ Law: every answer is the one that plain git's history gives at the commit that i
 about a commit that is not recorded yet first records it and its ancestors; the file may vanish, be damaged or
 be impossible at any time, and that only costs time.
 `ancestry` is the arithmetic of reachability, `ledger` the law of versions, `intake` how commits are recorded,
-`pages` long answers, `runs` what sessions and other runs did, `bases` where histories meet, `file` the opening and
-losing of the file.
+`pages` long answers, `runs` what sessions and other runs did, `bases` where histories meet, `asking` what happens
+where tables fail, `file` the opening and losing of the file.
 """
 
 from __future__ import annotations
 
-import os
 import sqlite3
-import threading
-import weakref
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 from gitmem.errors import StorageError
 from gitmem.index import bases, intake, pages, runs
 from gitmem.index.ancestry import Place
+from gitmem.index.asking import Asked
 from gitmem.index.file import IndexFile, is_busy
 from gitmem.index.intake import Changes
 from gitmem.index.ledger import Ledger, Token
@@ -31,12 +29,7 @@ from gitmem.objects import Commit, Objects, Oid
 
 __all__ = ["CommitFacts", "Index", "VersionRow"]
 
-T = TypeVar("T")
-
 _MOST_FACTS = 4096
-_ATTEMPTS = 3
-_indexes: weakref.WeakSet[Index] = weakref.WeakSet()
-_abandoned: list[Ledger | None] = []  # connections of a parent process: a child must not even close them
 
 
 class VersionRow(NamedTuple):
@@ -59,30 +52,18 @@ class CommitFacts(NamedTuple):
     written: int
 
 
-class Index:
+class Index(Asked[Ledger]):
     """The index at `path` (None: in memory) of the commits in `objects`. Threads and processes may share it.
 
     Opens nothing until it is asked. `in_memory` says that no file is used, for whatever reason.
     """
 
     def __init__(self, path: str | None, objects: Objects) -> None:
-        self._file = IndexFile(path)
+        super().__init__(IndexFile(path))
         self._objects = objects
-        self._lock = threading.RLock()
-        self._ledger: Ledger | None = None
         self._generation = 0  # grows with every opening: numbers of commits are true within one only
         self._last: Oid | None = None
         self._facts: dict[Oid, CommitFacts] = {}
-        _indexes.add(self)
-
-    @property
-    def in_memory(self) -> bool:
-        return self._file.in_memory
-
-    def close(self) -> None:
-        """Let go of the file; the next question opens it again."""
-        with self._lock:
-            self._close()
 
     # --- recording ---
 
@@ -324,8 +305,7 @@ class Index:
         """Where the commit lies; it is recorded first if it is not yet."""
         known = ledger.known(revision)
         if known is None:
-            if self._file.moved():
-                raise _Moved
+            self._check_place()
             intake.record_history(ledger, self._objects, revision)
             known = ledger.known(revision)
             assert known is not None
@@ -333,8 +313,7 @@ class Index:
         return known.place
 
     def _extend(self, ledger: Ledger, commits: Sequence[tuple[Commit, Changes]], branch: str | None) -> None:
-        if self._file.moved():
-            raise _Moved
+        self._check_place()
         last = commits[-1][0].oid
         try:
             if not intake.record_own(ledger, commits, branch):
@@ -345,54 +324,15 @@ class Index:
         else:
             self._last = last
 
-    def _ask(self, work: Callable[[Ledger], T]) -> T:
-        """Do some work on the open tables; if they fail, again on new ones, at last on tables in memory."""
-        with self._lock:
-            for attempt in range(_ATTEMPTS + 1):
-                if attempt == _ATTEMPTS:
-                    self._file.in_memory = True
-                if self._ledger is None:
-                    self._ledger = Ledger(self._file.open())
-                    self._generation += 1
-                try:
-                    return work(self._ledger)
-                except _Moved:
-                    self._close()
-                except sqlite3.ProgrammingError:
-                    raise
-                except sqlite3.DatabaseError as error:
-                    self._close()
-                    if self._file.in_memory:
-                        raise
-                    self._file.give_up(error, attempt)
-            raise AssertionError("tables in memory neither move nor fail")
+    def _open(self) -> Ledger:
+        ledger = Ledger(self._file.open())
+        self._generation += 1
+        return ledger
 
-    def _close(self) -> None:
-        ledger, self._ledger, self._last = self._ledger, None, None
-        if ledger is not None:
-            try:
-                ledger.db.close()
-            except sqlite3.Error:
-                pass  # it is given up
-
-    def _forked(self) -> None:
-        """In a child process: the parent's connection and lock are not ours."""
-        _abandoned.append(self._ledger)
-        self._ledger, self._last, self._lock = None, None, threading.RLock()
-
-
-class _Moved(Exception):
-    """The file at the path is not the one that is open."""
+    def _let_go(self) -> Ledger | None:
+        self._last = None
+        return super()._let_go()
 
 
 def _row(token: Token) -> VersionRow:
     return VersionRow(token.revision, token.version, token.blob, token.ord)
-
-
-def _leave_to_parents() -> None:
-    for index in _indexes:
-        index._forked()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_leave_to_parents)

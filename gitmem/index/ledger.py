@@ -88,6 +88,10 @@ class Ledger:
         self._known: dict[Oid, Known] = {}
         self._forget()
 
+    def close(self) -> None:
+        """Close the connection: nothing can be asked any more."""
+        self.db.close()
+
     def _forget(self) -> None:
         self._known.clear()
         self._ancestry = Ancestry()

@@ -11,16 +11,14 @@ FTS5 keeps no texts here, only where words are: what a blob holds can be read ag
 
 from __future__ import annotations
 
-import os
 import sqlite3
-import threading
-import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 from gitmem.errors import StorageError
 from gitmem.index import text_tables as tables
+from gitmem.index.asking import Asked
 from gitmem.index.file import IndexFile, is_busy, wait
 from gitmem.index.text_tables import STEMS, WORDS, Bounds, Search
 from gitmem.objects import Objects, Oid
@@ -28,12 +26,7 @@ from gitmem.trees import KeyId
 
 __all__ = ["STEMS", "WORDS", "Bounds", "Found", "Search", "TextIndex"]
 
-T = TypeVar("T")
-
-_ATTEMPTS = 3
 _PATIENCE, _PAUSE = 100, 500  # so often we wait, so many milliseconds: somebody fills tables that we want filled, too
-_indexes: weakref.WeakSet[TextIndex] = weakref.WeakSet()
-_abandoned: list[sqlite3.Connection | None] = []  # connections of a parent process: a child must not even close them
 
 
 class Found(NamedTuple):
@@ -44,26 +37,13 @@ class Found(NamedTuple):
     score: float
 
 
-class TextIndex:
+class TextIndex(Asked[sqlite3.Connection]):
     """The texts in `objects`, indexed at `path` (None: in memory). Threads and processes may share it."""
 
     def __init__(self, path: str | None, objects: Objects) -> None:
         """Opens nothing until it is asked."""
-        self._file = IndexFile(path, tables.TABLES, tables.SCHEMA)
+        super().__init__(IndexFile(path, tables.TABLES, tables.SCHEMA))
         self._objects = objects
-        self._lock = threading.RLock()
-        self._db: sqlite3.Connection | None = None
-        _indexes.add(self)
-
-    @property
-    def in_memory(self) -> bool:
-        """Whether no file is used, for whatever reason."""
-        return self._file.in_memory
-
-    def close(self) -> None:
-        """Let go of the file; the next question opens it again."""
-        with self._lock:
-            self._close()
 
     def best(
         self, root: Oid, search: Search, question: str, bounds: Bounds, *, most: int, limit: int
@@ -91,8 +71,7 @@ class TextIndex:
         try:
             if not tables.stand_at(db, self._objects, root, limit):
                 db.execute("rollback")
-                if self._file.moved():
-                    raise _Moved
+                self._check_place()
                 _begin_writing(db)
                 tables.move(db, self._objects, root, limit)
             yield
@@ -102,28 +81,7 @@ class TextIndex:
                 db.execute("rollback")
             raise
 
-    def _ask(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Do some work on the open tables; if they fail, again on new ones, at last on tables in memory."""
-        with self._lock:
-            for attempt in range(_ATTEMPTS + 1):
-                if attempt == _ATTEMPTS:
-                    self._file.in_memory = True
-                if self._db is None:
-                    self._db = self._opened()
-                try:
-                    return work(self._db)
-                except _Moved:
-                    self._close()
-                except sqlite3.ProgrammingError:
-                    raise
-                except sqlite3.DatabaseError as error:
-                    self._close()
-                    if self._file.in_memory:
-                        raise
-                    self._file.give_up(error, attempt)
-            raise AssertionError("tables in memory neither move nor fail")
-
-    def _opened(self) -> sqlite3.Connection:
+    def _open(self) -> sqlite3.Connection:
         try:
             db = self._file.open()
         except sqlite3.OperationalError as error:  # for want of tables even in memory
@@ -133,19 +91,6 @@ class TextIndex:
             ) from error
         wait(db, _PAUSE)
         return db
-
-    def _close(self) -> None:
-        db, self._db = self._db, None
-        if db is not None:
-            try:
-                db.close()
-            except sqlite3.Error:
-                pass  # it is given up
-
-    def _forked(self) -> None:
-        """In a child process: the parent's connection and lock are not ours."""
-        _abandoned.append(self._db)
-        self._db, self._lock = None, threading.RLock()
 
 
 def _begin_writing(db: sqlite3.Connection) -> None:
@@ -157,16 +102,3 @@ def _begin_writing(db: sqlite3.Connection) -> None:
         except sqlite3.OperationalError as error:
             if not is_busy(error) or attempt == _PATIENCE - 1:
                 raise
-
-
-class _Moved(Exception):
-    """The file at the path is not the one that is open."""
-
-
-def _leave_to_parents() -> None:
-    for index in _indexes:
-        index._forked()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_leave_to_parents)
