@@ -163,6 +163,21 @@ def test_recall_prints_what_to_do_and_why() -> None:
     assert done.stderr == f"hint: tell how it went: `gitmem pattern outcome {KEY} success`, or failure\n"
 
 
+def test_a_pattern_that_is_a_book_does_not_fill_the_screen() -> None:
+    """Nor what an agent reads: the beginning says whether it is worth reading; programs get all of it."""
+    book, lessons = "Rotate tokens, " * 10_000, [f"lesson {number}" for number in range(30)]
+    with Memory.open() as memory:
+        memory.store(KEY, {"approach": book, "lessons_learned": [book, *lessons]}, namespace="reasoning-bank")
+    listed = {("list",): 500, ("recall", "rotate"): 6000, ("learn", "auth/new", "Rotate tokens"): 500}
+    for command, most in listed.items():
+        done = gitmem("pattern", *command)
+        assert "Rotate tokens, Rotate" in done.output
+        assert len(done.output) < most
+    assert "   - … and 11 more: `gitmem pattern show pattern/auth/jwt`" in gitmem("pattern", "recall", "rotate").stdout
+    assert json.loads(pattern("list", "--json"))[0]["value"]["approach"] == book
+    assert book in pattern("show", "auth/jwt")
+
+
 @pytest.mark.usefixtures("bank")
 def test_recall_as_json_is_entries_with_reasons() -> None:
     """For programs: the entry as everywhere, the score, the words, and the same reasons."""

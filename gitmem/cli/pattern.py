@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 OUTCOMES = {"success": True, "failure": False}
 _SHOWN = 20
+_LISTED, _RECALLED = 200, 2000  # characters of a text: `show` and --json have all of it
 
 _LESSON = click.option("--lesson", "lessons", multiple=True, metavar="TEXT", help="What was found out about it. May be "
                        "repeated.")  # fmt: skip
@@ -132,7 +133,7 @@ def _tell_learned(made: Learned) -> None:
         word, told = ("learned", "") if made.changes is None else ("unchanged:", ", nothing new")
     write(f"{word} {line(entry.key)} (version {entry.version}){told}")
     for one in made.similar:
-        note(f"{one.key} says {round(100 * one.likeness)} % the same: {one.approach}")
+        note(f"{one.key} says {round(100 * one.likeness)} % the same: {_cut(one.approach, _LISTED)}")
     if made.similar:
         relate = f"gitmem pattern relate {typed(entry.key)} {typed(made.similar[0].key)}"
         hint(f"if it is the same, learn it there and delete this one; else `{relate}`")
@@ -164,7 +165,8 @@ def recall(
     """Find the patterns that answer a question, the best first, and say why each was chosen.
 
     Any word of QUESTION counts, in whatever form. The words that a pattern has decide; how it went so far, how long
-    ago, and whether it says what another says already turn the order of those that answer about equally well.
+    ago, and whether it says what another says already turn the order of those that answer about equally well. Long
+    texts are cut: `pattern show` has all of a pattern.
     """
     asked = " ".join(question)
     patterns = _reading(place) if no_note else _writing(place)
@@ -184,10 +186,13 @@ def _tell_recalled(number: int, one: Recalled) -> None:
     """A pattern in a few lines: what to do, what was found out, and why it is here."""
     members = one.pattern.members
     write(f"{number}. {paint(line(one.entry.key), 'cyan')}")
-    rows = [("", one.pattern.approach), *(("- ", text) for text in _each(members.get("lessons_learned")))]
-    rows += [("not: ", text) for text in _each(members.get("anti_patterns"))]
-    for mark, text in rows:
-        write(f"   {mark}{line(text)}")
+    write(f"   {line(_cut(one.pattern.approach, _RECALLED))}")
+    for mark, name in (("- ", "lessons_learned"), ("not: ", "anti_patterns")):
+        texts = _each(members.get(name))
+        for text in texts[:_SHOWN]:
+            write(f"   {mark}{line(_cut(text, _RECALLED))}")
+        if len(texts) > _SHOWN:
+            write(f"   {mark}… and {len(texts) - _SHOWN} more: `gitmem pattern show {typed(one.entry.key)}`")
     write("   " + paint(f"({line('; '.join(one.reasons))})", "yellow"))
 
 
@@ -238,13 +243,14 @@ def _told(found: Pattern) -> Iterator[str]:
 def list_patterns(place: Place, as_json: bool, domain: str | None) -> None:
     """List the patterns, of one domain or of all.
 
-    The columns: key, successes of tries, the share that succeeds at least (95 % sure; -, if nobody tried), approach.
+    The columns: key, successes of tries, the share that succeeds at least (95 % sure; -, if nobody tried), the
+    beginning of the approach.
     """
     found = _reading(place).list(domain)
     if as_json:
         write_array(one.to_json() for one in found)
         return
-    write_table([(one.key, *_record(one), one.approach) for one in found], ["cyan", None, "yellow"])
+    write_table([(one.key, *_record(one), _cut(one.approach, _LISTED)) for one in found], ["cyan", None, "yellow"])
     if not found:
         _hint_domains(_reading(place), domain, "there is no pattern")
 
@@ -265,6 +271,10 @@ def relate(place: Place, as_json: bool, name: str, others: tuple[str, ...]) -> N
         return
     related = _each(made.members.get("related"))
     write(f"{line(made.key)} is related to {counted(len(related), 'pattern')}: {line(', '.join(related))}")
+
+
+def _cut(text: str, most: int) -> str:
+    return text if len(text) <= most else text[: most - 1] + "…"
 
 
 def _each(texts: Any) -> list[str]:
