@@ -81,6 +81,21 @@ def test_a_conflict_is_told_before_anything_is_written() -> None:
     assert json.loads(gitmem("retrieve", "k").stdout) == {"a": 9, "b": 2}
 
 
+def test_every_place_in_conflict_is_listed_when_it_is_refused() -> None:
+    """For people and for programs, in the very answer that says that nothing was written."""
+    keys = [f"k{number}" for number in range(5)]
+    for agent, session in (("ann", "s1"), ("bob", "s2")):
+        for key in keys:
+            gitmem("store", key, agent, "--agent", agent, "--session", session)
+    said = gitmem("undo", "s1", code=4)
+    assert [one for one in said.stdout.splitlines() if one.startswith("! ")] == [f"! default {key}" for key in keys]
+    listed = told("undo", "s1", code=4)
+    assert listed["revision"] is None
+    assert [(one["key"], one["ours"], one["agent"]) for one in listed["conflicts"]] == [
+        (key, "bob", "bob") for key in keys
+    ]
+
+
 @pytest.mark.usefixtures("run")
 def test_what_stood_before_can_win() -> None:
     """If the caller says so."""

@@ -49,8 +49,8 @@ _THIS: _Decorator = click.argument("name", metavar="ID", shell_complete=_session
 def session() -> None:
     """Give a stretch of work a name: look at it, compare it, end it.
 
-    While a session is active, all that is written on this machine belongs to it; --session or GITMEM_SESSION name
-    another one.
+    While a session is active, all that the command line writes on this machine belongs to it; --session or
+    GITMEM_SESSION name another one.
 
     An ID is a session's name, the beginning of it, words out of it (its topic), or `last`; where it may be left out,
     the session that is named so, or active, is meant. --session of a write takes the name as it is: a new name begins a
@@ -180,8 +180,8 @@ def list_sessions(place: Place, as_json: bool, limit: int | None, state: str | N
 def show(place: Place, as_json: bool, name: str | None, whole: bool) -> None:
     """Show what a session did, and what is open.
 
-    What it changed, who wrote it, what was decided, what waits for somebody. It is counted from the commits, now. What
-    it did is told as of its end, what is open as of now. The signs before keys: + created, ~ changed, - deleted, = as
+    What it changed, who wrote it, what was decided, what waits for somebody. It is counted from its commits, those
+    after its end too; what is open is told as of now. The signs before keys: + created, ~ changed, - deleted, = as
     before.
     """
     memory = reading(place)

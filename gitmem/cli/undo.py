@@ -41,8 +41,8 @@ def _sessions_like(ctx: click.Context, _: click.Parameter, incomplete: str) -> l
 @click.option("--keys", metavar="PATTERN", help="Only what the run made of keys that match this glob.")
 @click.option("--dry-run", is_flag=True, help="Tell what would change, and where others wrote since; write nothing.")
 @click.option("--on-conflict", type=_CHOICES, default="fail", show_default=True, metavar="fail|keep|undo", help="Where "
-              "others changed the same place since: write nothing at all, keep what they wrote, or let what stood "
-              "before the run win.")  # fmt: skip
+              "others changed the same place since: write nothing at all, keep what they wrote (it counts as settled "
+              "then), or let what stood before the run win.")  # fmt: skip
 @click.option("--message", "-m", metavar="TEXT", help="The commit's subject: one line.")
 @click.pass_context
 def undo(
@@ -68,9 +68,13 @@ def undo(
     `gitmem restore PATTERN --at REV` brings back how keys were, others' work or not.
     """
     memory = reading(place) if dry_run else writing(place, create=False)
-    done = memory.undo(
-        run, keys=keys, namespace=place.only, on_conflict=on_conflict, dry_run=dry_run, message=message
-    )
+    try:
+        done = memory.undo(
+            run, keys=keys, namespace=place.only, on_conflict=on_conflict, dry_run=dry_run, message=message
+        )
+    except ConflictError as error:
+        _list(error, as_json)
+        raise
     refused = bool(done.conflicts) and dry_run and on_conflict == "fail"
     if as_json:
         write_json(done.to_json())
@@ -78,6 +82,16 @@ def undo(
         _tell(run, done, _narrowed(keys, place.only), dry_run=dry_run, on_conflict=on_conflict)
     if refused:
         ctx.exit(_CONFLICT)
+
+
+def _list(error: ConflictError, as_json: bool) -> None:
+    """Every place that keeps the run from being taken back; the error itself is a sentence about the first of them."""
+    conflicts: tuple[UndoConflict, ...] = getattr(error, "conflicts", ())
+    if as_json:
+        write_json({"revision": None, "conflicts": [one.to_json() for one in conflicts]})
+    else:
+        for one in conflicts:
+            write(_conflict(one))
 
 
 def _tell(run: str, done: Undone, narrowed: str, *, dry_run: bool, on_conflict: str) -> None:

@@ -1,7 +1,7 @@
 """All that there is to say of a session: what it did, and what it left open.
 
 Knows where agents say what they are at, and what waits for somebody; changes nothing.
-Law: what it did is told as of its end, what is open as of now.
+Law: what it did is counted from all its commits, also later ones; what is open is told as of now.
 """
 
 from __future__ import annotations

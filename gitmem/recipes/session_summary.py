@@ -1,4 +1,4 @@
-"""What a session did, as of its end: counted from the commits, for whoever audits it.
+"""What a session did, counted from its commits, for whoever audits it.
 
 Knows where the recipes keep what they decide: gates, the journal, patterns; changes nothing.
 Law: it follows from the history alone. A session's own keys are its account of itself, so they are not counted among
