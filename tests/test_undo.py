@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -371,6 +372,34 @@ def test_undoing_the_undo_brings_it_back_with_what_came_since(memory, run, bob) 
     memory.undo(second.revision)
     assert contents(memory) == {"k": {"a": 1, "bob": 1}}
     assert memory.sessions()[1].undone_by == first.revision
+
+
+def steps(act: Callable[[], Any]) -> int:
+    """How often Python calls or resumes anything while this is done."""
+    found = 0
+
+    def count(*_: object) -> None:
+        nonlocal found
+        found += 1
+
+    sys.setprofile(count)
+    try:
+        act()
+    finally:
+        sys.setprofile(None)
+    return found
+
+
+def test_a_long_chain_of_undos_costs_no_more_than_its_square(tmp_path, clock) -> None:
+    """Steps are counted, not seconds: twice as long a chain is four times as many at most."""
+    memory = Memory.open(tmp_path, agent="ann", namespace="n", clock=clock, durability="fast")
+    revision = memory.store("k", 1).revision
+    counted = []
+    for _ in range(2):
+        for _ in range(50):
+            revision = memory.undo(revision).revision
+        counted.append(steps(lambda: memory.undo(memory.snapshot, dry_run=True)))
+    assert (counted[1] < 4 * counted[0], memory.list()) == (True, ["k"])
 
 
 def test_what_somebody_undid_apart_stays_undone(memory, run) -> None:

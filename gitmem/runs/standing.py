@@ -34,6 +34,7 @@ from gitmem.trees import KeyId
 from gitmem.vault import Snapshot, Vault
 
 Commits: TypeAlias = frozenset[Oid]
+Numbers: TypeAlias = frozenset[int]
 Narrow: TypeAlias = tuple[bool, ...]
 """Of each undo that is narrowed to some keys: whether it is about the key in question."""
 
@@ -63,6 +64,8 @@ class Standing:
         self.numbers = {undo.revision: number for number, undo in enumerate(self.undos)}
         self._index, self._head = vault.index, head.oid
         self._runs: dict[int, Commits] = {}
+        self._takers: dict[Mark, list[int]] = {}
+        self._owned: dict[int, Numbers] = {}
         self._judges: dict[Narrow, Judge] = {}
         self._narrowed = [one for one, undo in enumerate(self.undos) if (undo.keys, undo.namespace) != (None, None)]
         self.run_commits = [] if span is None else self._index.commits(span)
@@ -83,7 +86,7 @@ class Standing:
         seen = set(waiting)
         while waiting:
             number = waiting.pop()
-            below = {one for one in range(number) if one not in seen and self.owns(number, one)}
+            below = {one for one in self.owned(number) if one < number} - seen
             seen |= below
             waiting += below
         return seen
@@ -175,7 +178,7 @@ class Standing:
 
     def _names(self, number: int, revisions: set[Oid], sessions: set[str | None]) -> bool:
         """Whether an undo names one of these commits, or, as far as a session's name tells, might."""
-        span = parsed(self.undos[number].undoes, self._head)
+        span = self._parsed[number]
         if span.alone:
             return span.until in revisions
         return span.session in sessions if span.session is not None else not self.run(number).isdisjoint(revisions)
@@ -194,7 +197,7 @@ class Standing:
         """Whether an undo (or RUN) names this commit; cheap where this is an undo too, or of another session."""
         if number == RUN:
             return mark.revision in self._commits
-        span = parsed(self.undos[number].undoes, self._head)
+        span = self._parsed[number]
         if span.alone:
             return span.until == mark.revision
         if span.session is not None and span.session != mark.session:
@@ -203,10 +206,41 @@ class Standing:
             return self.precedes(self.numbers[mark.revision], number)
         return mark.revision in self.run(number)
 
+    def takers(self, mark: Mark) -> list[int]:
+        """The undos that name a commit; only those are asked that might."""
+        if mark not in self._takers:
+            might = {key: self._naming.get(key, ()) for key in (mark.revision, mark.session, None)}
+            self._takers[mark] = [one for numbers in might.values() for one in numbers if self.covers(one, mark)]
+        return self._takers[mark]
+
+    @cached_property
+    def _parsed(self) -> list[Span]:
+        """What each undo names, as of the head."""
+        return [parsed(undo.undoes, self._head) for undo in self.undos]
+
+    @cached_property
+    def _naming(self) -> dict[Oid | str | None, list[int]]:
+        """The undos by the commit or the session that they name; those of ranges by None."""
+        found: dict[Oid | str | None, list[int]] = {}
+        for number, span in enumerate(self._parsed):
+            found.setdefault(span.until if span.alone else span.session, []).append(number)
+        return found
+
     def owns(self, owner: int, number: int) -> bool:
         """Whether an undo is of the run that another undo names (or of RUN, or of NOBODY)."""
-        undo = self.undos[number]
-        return owner != NOBODY and self.covers(owner, Mark(undo.revision, undo.session))
+        return number in self.owned(owner)
+
+    def owned(self, owner: int) -> Numbers:
+        """The undos that are of the run that an undo names (or of RUN, or of NOBODY)."""
+        if owner not in self._owned:
+            marks = [] if owner == NOBODY else self.marks
+            self._owned[owner] = frozenset(one for one, mark in enumerate(marks) if self.covers(owner, mark))
+        return self._owned[owner]
+
+    @cached_property
+    def marks(self) -> list[Mark]:
+        """The undos as undos see them."""
+        return [Mark(undo.revision, undo.session) for undo in self.undos]
 
     def precedes(self, number: int, later: int | None) -> bool:
         """Whether an undo is an ancestor of another one (None: of the head, as all are)."""
@@ -251,9 +285,9 @@ class Judge:
     def __init__(self, standing: Standing, numbers: list[int]) -> None:
         """`numbers` are the undos that are about these keys, parents first."""
         self._standing, self.numbers = standing, numbers
-        self._fallen: dict[tuple[int, int | None], frozenset[int]] = {}
-        self._after: dict[int, frozenset[int]] = {}
-        self._befores: dict[int | None, list[int]] = {}
+        self._fallen: dict[tuple[int, int | None], Numbers] = {}
+        self._after: dict[int, Numbers] = {}
+        self._befores: dict[int | None, Numbers] = {}
         self._takes: dict[tuple[int, Oid], bool] = {}
 
     @cached_property
@@ -269,34 +303,37 @@ class Judge:
     def shift(self, number: int, mark: Mark) -> int:
         """What an undo (or RUN) changes for a commit: OUT if it stood and does not any more, IN if it stands again."""
         at = None if number == RUN else number
-        before, after = self._before(at), [*self._before(at), number]
+        before, after = self._before(at), self._before(at) | {number}
         if number not in self._after:
             self._after[number] = self._falling(after, NOBODY)
         return self._stands(mark, after, self._after[number]) - self._stands(mark, before, self.dead(NOBODY, at))
 
-    def dead(self, owner: int, at: int | None = None) -> frozenset[int]:
+    def dead(self, owner: int, at: int | None = None) -> Numbers:
         """The undos before a place that do not stand there, or would not if nothing of the owner's run did."""
         if (owner, at) not in self._fallen:
             before = self._before(at)
-            for number in before:  # each is judged by those before it: asked for in this order, nothing goes deep
+            for number in sorted(before):  # each is judged by those before it: in this order nothing goes deep
                 self.dead(number, number)
             self._fallen[owner, at] = self._falling(before, owner)
         return self._fallen[owner, at]
 
-    def _falling(self, numbers: Sequence[int], owner: int) -> frozenset[int]:
+    def _falling(self, numbers: Numbers, owner: int) -> Numbers:
         """Those of some undos that do not stand among them, or would not if nothing of the owner's run did."""
+        owned, marks = self._standing.owned(owner), self._standing.marks
         dead: set[int] = set()
-        for place, number in reversed(list(enumerate(numbers))):
-            if number == RUN:
-                continue
-            undo = self._standing.undos[number]
-            stands = self._stands(Mark(undo.revision, undo.session), numbers[place + 1 :], dead)
-            if not stands or self._standing.owns(owner, number):
+        for number in sorted(numbers - {RUN}, reverse=True):
+            if number in owned or not self._stands(marks[number], numbers, dead, number):
                 dead.add(number)
         return frozenset(dead)
 
-    def _stands(self, mark: Mark, numbers: Sequence[int], dead: Collection[int]) -> bool:
-        return not any(number not in dead and self._taken(number, mark) for number in numbers)
+    def _stands(self, mark: Mark, numbers: Numbers, dead: Collection[int], after: int = -1) -> bool:
+        """Whether none of some undos that stand took a commit, RUN or one that comes after a place."""
+        if RUN in numbers and self._taken(RUN, mark):
+            return False
+        for one in self._standing.takers(mark):
+            if one > after and one in numbers and one not in dead and self._taken(one, mark):
+                return False
+        return True
 
     def _taken(self, number: int, mark: Mark) -> bool:
         """Whether an undo took a commit."""
@@ -309,10 +346,10 @@ class Judge:
             self._takes[number, mark.revision] = known
         return known
 
-    def _before(self, at: int | None) -> list[int]:
+    def _before(self, at: int | None) -> Numbers:
         if at not in self._befores:
             numbers = self.numbers if at is None else self.numbers[: self.numbers.index(at)]
-            self._befores[at] = [one for one in numbers if self._standing.precedes(one, at)]
+            self._befores[at] = frozenset(one for one in numbers if self._standing.precedes(one, at))
         return self._befores[at]
 
 
