@@ -136,7 +136,7 @@ def test_a_session_that_is_spelled_alike_is_told(memory) -> None:
     memory.bind(session="session-20260101-101500-docs").store("a", 1)
     with pytest.raises(UnknownRevisionError) as caught:
         memory.effect("session-20260101-101500-doc")
-    assert caught.value.hint == "did you mean the session 'session-20260101-101500-docs'?"
+    assert caught.value.hint == "did you mean session-20260101-101500-docs?"
 
 
 def test_a_glob_and_a_namespace_narrow_it(memory) -> None:

@@ -54,21 +54,8 @@ def named(vault: Vault, head: Snapshot, text: str | Whole) -> Run:
         return Run(text, Span(head.oid, session=text))
     if isinstance(text, str) and ".." in text:
         return _range(vault, head, text)
-    try:
-        oid = resolve(vault, head, text)
-    except UnknownRevisionError as error:
-        error.hint = _near(vault, head, text) or error.hint
-        raise
+    oid = resolve(vault, head, text)
     return Run(oid.hex(), Span(oid, alone=True))
-
-
-def _near(vault: Vault, head: Snapshot, text: object) -> str:
-    """The session whose name is spelled alike, as a question."""
-    from difflib import get_close_matches
-
-    names = sorted(row.session for row in vault.indexed(head).sessions(head.oid))
-    close = get_close_matches(str(text), names, n=1, cutoff=0.7)
-    return f"did you mean the session {close[0]!r}?" if close else ""
 
 
 def _range(vault: Vault, head: Snapshot, text: str) -> Run:
