@@ -15,6 +15,7 @@ from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 from gitmem.errors import InvalidValueError
+from gitmem.keys import COORDINATION
 
 DEFAULT_AGENT = "unknown"
 AGENT = "Agent"
@@ -108,6 +109,11 @@ def session_of(message: str) -> str | None:
 def session_folder(session: str) -> str:
     """The beginning of the keys that are a session's own: its account of itself, in the namespace `coordination`."""
     return f"session/{session}/"
+
+
+def is_own(namespace: str, key: str, session: str | None) -> bool:
+    """Whether a key is a session's own; none is where no session is named."""
+    return session is not None and namespace == COORDINATION and key.startswith(session_folder(session))
 
 
 def slug(text: str) -> str:

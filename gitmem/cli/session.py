@@ -20,6 +20,7 @@ from gitmem.cli.failures import Misused
 from gitmem.cli.opening import reading, writing
 from gitmem.cli.output import counted, hint, line, nearest, note, write, write_array, write_json, write_table
 from gitmem.errors import ConflictError, GitmemError, UnknownRevisionError, typed
+from gitmem.keys import COORDINATION
 from gitmem.recipes.session import ENDS, RUNNING, Sessions, SessionStatus
 
 if TYPE_CHECKING:
@@ -293,6 +294,7 @@ def _run(sessions: Sessions, memory: Memory, text: str) -> str | Whole:
 def _check_at_rest(memory: Memory, name: str) -> None:
     """A run that is at work on this machine would go on writing, and say itself how it ended."""
     from gitmem.recipes.session_names import is_segment
+    from gitmem.recipes.session_state import own_key
     from gitmem.workflow.workplace import beginning, place_of
 
     if not is_segment(name):
@@ -304,8 +306,8 @@ def _check_at_rest(memory: Memory, name: str) -> None:
         raise ConflictError(
             f"the run of {name!r} is at work",
             hint="end the run first (Ctrl-C where it was started), or wait for it: `gitmem status`",
-            namespace="coordination",
-            key=f"session/{name}/phase",
+            namespace=COORDINATION,
+            key=own_key(name, "phase"),
         )
 
 

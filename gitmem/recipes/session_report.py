@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from gitmem.entries import Change, Entry, format_time
-from gitmem.keys import CONFLICTS, COORDINATION, REASONING_BANK
-from gitmem.provenance import session_folder
+from gitmem.entries import Entry, format_time
+from gitmem.keys import CONFLICTS, REASONING_BANK
+from gitmem.provenance import is_own
 from gitmem.recipes import gate
 from gitmem.recipes.claim import FOLDER as CLAIMS
 from gitmem.recipes.claim import held_by
@@ -84,9 +84,8 @@ def report(memory: Memory, status: SessionStatus, *, then: View | None = None) -
     """
     from gitmem.runs.naming import Whole
 
-    folder = session_folder(status.id)
     written = memory.effect(Whole(status.id))
-    changes = tuple(one for one in written if not _is_own(one, folder))
+    changes = tuple(one for one in written if not is_own(one.namespace, one.key, status.id))
     if then is None:
         then = memory if status.is_open else memory.at(status.last)
     summary = summarize(memory, then, status, changes)
@@ -98,22 +97,18 @@ def report(memory: Memory, status: SessionStatus, *, then: View | None = None) -
         reads=_reads(memory, status),
         phase=said(then, status, "phase"),
         progress=said(then, status, "progress"),
-        late=_late(memory, status, folder),
+        late=_late(memory, status),
     )
 
 
-def _is_own(one: Effect | Change, folder: str) -> bool:
-    return one.namespace == COORDINATION and one.key.startswith(folder)
-
-
-def _late(memory: Memory, status: SessionStatus, folder: str) -> datetime | None:
+def _late(memory: Memory, status: SessionStatus) -> datetime | None:
     """When something was written under a session last, if that was after its end: its end itself may take a second."""
     if status.end is None or status.written <= status.end:
         return None
     for record in memory.iter_log(session=status.id):
         if record.time <= status.end:
             return None
-        if not all(_is_own(one, folder) for one in record.changes):
+        if not all(is_own(one.namespace, one.key, status.id) for one in record.changes):
             return record.time
     return None
 

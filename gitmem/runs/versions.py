@@ -14,10 +14,9 @@ from gitmem.codec import decode
 from gitmem.entries import ABSENT
 from gitmem.errors import CorruptValueError, GitmemError, InvalidValueError, StorageError
 from gitmem.index.runs import Made, RunCommit, Span
-from gitmem.keys import COORDINATION
 from gitmem.objects import Oid
 from gitmem.place import SELF
-from gitmem.provenance import session_folder
+from gitmem.provenance import is_own
 from gitmem.trees import KeyId
 from gitmem.vault import Vault
 
@@ -102,5 +101,4 @@ class Versions:
 
 def is_account(one: Made) -> bool:
     """Whether this is a session's own key, its account of what happened: that is not taken back."""
-    session = one.commit.session
-    return session is not None and one.namespace == COORDINATION and one.key.startswith(session_folder(session))
+    return is_own(one.namespace, one.key, one.commit.session)
