@@ -9,11 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from gitmem.codec import encode
-from gitmem.entries import ABSENT, Change, format_time
+from gitmem.entries import ABSENT, Change, MemberConflict, format_time
 from gitmem.errors import ConflictError
 
 _SHOWN = 3
@@ -21,7 +20,7 @@ _BRIEF = 60
 
 
 @dataclass(frozen=True, slots=True)
-class UndoConflict:
+class UndoConflict(MemberConflict):
     """One place that the run changed and somebody else since: taking it back would lose the other's work.
 
     ABSENT stands for a side on which there is nothing. `revision`, `agent`, `session` and `time` are those of the
@@ -33,31 +32,13 @@ class UndoConflict:
 
     namespace: str
     key: str
-    pointer: str
-    base: Any
-    ours: Any
-    theirs: Any
-    revision: str
-    agent: str
-    session: str | None
-    time: datetime
     record: str | None = None
     take: str | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """As the command line prints it; a side that is absent is left out, since null is a value."""
-        sides = (("base", self.base), ("ours", self.ours), ("theirs", self.theirs))
-        return {
-            "namespace": self.namespace,
-            "key": self.key,
-            "pointer": self.pointer,
-            **{name: value for name, value in sides if value is not ABSENT},
-            "revision": self.revision,
-            "agent": self.agent,
-            "session": self.session,
-            "time": format_time(self.time),
-            **({} if self.record is None else {"record": self.record, "take": self.take}),
-        }
+        """As the command line prints it."""
+        opened = {} if self.record is None else {"record": self.record, "take": self.take}
+        return {"namespace": self.namespace, "key": self.key, **MemberConflict.to_json(self), **opened}
 
     def __str__(self) -> str:
         place = f"{self.key} {self.pointer}".rstrip()

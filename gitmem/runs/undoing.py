@@ -238,7 +238,7 @@ class _Attempt:
 
     def _by(self, where: KeyId, conflict: Conflict, revision: Oid) -> UndoConflict:
         facts = self._vault.index.facts(revision)
-        return UndoConflict(*where, *conflict, revision.hex(), facts.agent, facts.session, moment(facts.time))
+        return UndoConflict(*conflict, revision.hex(), facts.agent, facts.session, moment(facts.time), *where)
 
 
 def _changes(stage: Stage) -> Iterator[Change]:
