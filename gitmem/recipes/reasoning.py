@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import builtins
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +33,6 @@ from gitmem.recipes.reasoning_recall import NOTE, Recalled, noted
 if TYPE_CHECKING:
     from gitmem.finding import Ranked
     from gitmem.memory import Memory
-    from gitmem.transaction import Transaction
 
 __all__ = ["FOLDER", "Learned", "Pattern", "Patterns", "Recalled", "Similar", "key_of"]
 
@@ -132,9 +132,11 @@ class Patterns:
             return learned(value, news if value is not None else {"pattern_type": key.split("/")[1], **news})
 
         with memory.transaction(f"learn {key}") as tx:
-            _update(tx, key, learn, default=None)
+            with _about(key):
+                tx.update(key, learn, default=None)
             for other in others:
-                _update(tx, other, _related_to(key))
+                with _about(other):
+                    tx.update(other, _related_to(key))
         pattern = self.show(key)
         changes = None if before is None else _changes(members(before) or {}, pattern.members)
         return Learned(pattern, changes, self.similar(pattern))
@@ -153,7 +155,8 @@ class Patterns:
         word, note = "success" if success else "failure", self._note
         recalled = self._is_noted(key)
         with memory.transaction(f"{word} of {key}") as tx:
-            _update(tx, key, count)
+            with _about(key):
+                tx.update(key, count)
             if note is not None and recalled:
                 tx.update(note, reasoning_recall.with_outcome(key, word), default={}, namespace=COORDINATION)
         return self.show(key)
@@ -164,8 +167,10 @@ class Patterns:
         keys = [_other(key, one) for one in others]
         with self._memory.transaction(f"relate {key}") as tx:
             for other in keys:
-                _update(tx, key, _related_to(other))
-                _update(tx, other, _related_to(key))
+                with _about(key):
+                    tx.update(key, _related_to(other))
+                with _about(other):
+                    tx.update(other, _related_to(key))
         return self.show(key)
 
     # --- reads
@@ -305,10 +310,11 @@ def _other(key: str, name: str) -> str:
     raise InvalidKeyError(f"{name!r}: {reason}", hint="name another one", key=name, segment=name, reason=reason)
 
 
-def _update(tx: Transaction, key: str, change: Callable[[Any], Any], **options: Any) -> None:
-    """Stage a change of one pattern; if its value is no pattern, or cannot be stored again, the error names the key."""
+@contextmanager
+def _about(key: str) -> Iterator[None]:
+    """For a change of one pattern: where its value is none, or cannot be stored again, the error names the key."""
     try:
-        tx.update(key, change, **options)
+        yield
     except InvalidValueError as error:
         error.message = f"{key}: {error.message}"
         error.hint = error.hint.replace("patch KEY", f"patch {typed(key)}")
