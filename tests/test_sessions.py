@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -615,3 +616,23 @@ def test_what_is_no_value_hides_nothing_else(memory: Memory, sessions: Sessions,
     report = sessions.report(made.id)
     assert [one.key for one in report.changes] == ["checkpoint/gates/broken", "swarm/coder/status"]
     assert (report.summary.gates, report.open) == ((), ())
+
+
+# --- compared
+
+
+def test_when_two_sessions_were_is_no_difference(memory: Memory, sessions: Sessions, clock: Clock) -> None:
+    """Their own accounts always differ: they are compared where somebody asks for them, and by `memory.compare`."""
+    one, two = sessions.start("one").id, sessions.start("two").id
+    for session in (one, two):
+        memory.bind(session=session).store("k", session == one)
+        clock.now += timedelta(minutes=5)
+        memory.bind(session=session).store("k", 1)
+        sessions.end(session)
+    assert not sessions.compare(one, two).differ
+    asked = sessions.compare(one, two, "session/**")
+    differing = {pair.key for pair in asked.pairs if not pair.same}
+    assert differing == {f"session/{{session}}/{name}" for name in ("metadata", "summary")}
+    assert memory.compare(one, two).differ
+    memory.branch(two)
+    assert not sessions.compare(one, two).differ, "a session is meant, though a branch has its name"

@@ -26,7 +26,6 @@ from gitmem.recipes.session import ENDS, RUNNING, Sessions, SessionStatus
 if TYPE_CHECKING:
     from gitmem.memory import Memory
     from gitmem.recipes.session import Report
-    from gitmem.runs.naming import Whole
 
 _LISTED = 20
 _NAMED = ", ".join(ENDS)
@@ -222,13 +221,11 @@ def compare(
     it. A and B may be revisions as well, or ranges (REV..REV). Without a glob PATTERN the session's own metadata,
     summary and recalled are left out: they always differ.
     """
-    from gitmem.cli.session_compare import told, without_accounts
+    from gitmem.cli.session_compare import told
 
     memory = reading(place)
     sessions = Sessions(memory)
-    found = memory.compare(_run(sessions, memory, a), _run(sessions, memory, b), pattern, namespace=place.only)
-    if pattern is None:
-        found = without_accounts(found)
+    found = sessions.compare(_run(sessions, memory, a), _run(sessions, memory, b), pattern, namespace=place.only)
     if as_json:
         write_json(found.to_json())
     else:
@@ -276,12 +273,10 @@ def _meant(sessions: Sessions, memory: Memory, typed_name: str | None) -> str:
     return sessions.named(memory.session)
 
 
-def _run(sessions: Sessions, memory: Memory, text: str) -> str | Whole:
+def _run(sessions: Sessions, memory: Memory, text: str) -> str:
     """A session, or whatever else names a run."""
-    from gitmem.runs.naming import Whole
-
     try:
-        return Whole(sessions.named(text))
+        return sessions.named(text)
     except UnknownRevisionError as error:
         if ".." not in text:
             try:

@@ -1,13 +1,12 @@
 """How two runs that were compared are shown: a table for people.
 
-Knows rows; what is compared, and how keys are aligned, is decided by `Memory.compare`.
+Knows rows; what is compared is decided by `Sessions.compare`, how keys are aligned by `Memory.compare`.
 Law: what is not shown is counted; into a pipe each line says what it is about.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -15,32 +14,13 @@ from gitmem.cli.output import compact, counted, line, on_terminal, paint, table
 from gitmem.cli.session_show import MOST, lasting, state_of
 from gitmem.entries import ABSENT
 from gitmem.errors import UnknownRevisionError
-from gitmem.keys import COORDINATION
-from gitmem.provenance import session_folder
 
 if TYPE_CHECKING:
     from gitmem.recipes.session import Sessions
     from gitmem.runs.comparing import Comparison, MemberPair, Pair
     from gitmem.runs.effects import Effect
 
-_ACCOUNTS = ("metadata", "summary", "recalled")
 _LONGEST = 40
-
-
-def without_accounts(found: Comparison) -> Comparison:
-    """The comparison without the keys that always differ: when each session was, and what it did in numbers."""
-    aligned = [session_folder("{session}") + name for name in _ACCOUNTS]
-    return replace(
-        found,
-        pairs=tuple(one for one in found.pairs if one.namespace != COORDINATION or one.key not in aligned),
-        only_a=tuple(one for one in found.only_a if not _is_account(one)),
-        only_b=tuple(one for one in found.only_b if not _is_account(one)),
-    )
-
-
-def _is_account(one: Effect) -> bool:
-    own = [session_folder(one.session) + name for name in _ACCOUNTS] if one.session else []
-    return one.namespace == COORDINATION and one.key in own
 
 
 def told(found: Comparison, sessions: Sessions, *, whole: bool) -> Iterator[str]:

@@ -42,9 +42,13 @@ from gitmem.recipes.session_state import (
 if TYPE_CHECKING:
     from gitmem.entries import Entry
     from gitmem.memory import Memory
+    from gitmem.runs.comparing import Comparison
+    from gitmem.runs.effects import Effect
     from gitmem.runs.facts import SessionFacts
 
 __all__ = ["ABANDONED", "DONE", "ENDS", "FAILED", "INTERRUPTED", "RUNNING", "Report", "SessionStatus", "Sessions"]
+
+_ACCOUNTS = ("metadata", "summary", "recalled")
 
 
 class Sessions:
@@ -139,6 +143,26 @@ class Sessions:
         """What a session did, and what it left open."""
         return report(self._memory, self.one(session))
 
+    def compare(self, a: str, b: str, glob: str | None = None, *, namespace: str | None = None) -> Comparison:
+        """As `memory.compare`, but a name that is a session's is that, whatever else has it.
+
+        Without a glob it leaves out the keys in which any two sessions differ: metadata, summary and recalled, which
+        tell when a session was and what it did in numbers. Runs that are no sessions may be compared, too.
+        """
+        from gitmem.runs.naming import Whole
+
+        known = self._known()
+        one, other = (Whole(run) if run in known else run for run in (a, b))
+        found = self._memory.compare(one, other, glob, namespace=namespace)
+        if glob is not None:
+            return found
+        return replace(
+            found,
+            pairs=tuple(one for one in found.pairs if not (_is_account(one.a) and _is_account(one.b))),
+            only_a=tuple(one for one in found.only_a if not _is_account(one)),
+            only_b=tuple(one for one in found.only_b if not _is_account(one)),
+        )
+
     def named(self, text: str) -> str:
         """The session that a person means: its name, the beginning of it, words out of it (its topic), or `last`.
 
@@ -224,3 +248,10 @@ class Sessions:
         near = get_close_matches(text, self._known(), n=1)
         meant = f"did you mean {typed(near[0])}?" if near else "`gitmem session list` shows the sessions"
         return UnknownRevisionError(f"no commit names a session {text!r}", hint=meant, revision=text)
+
+
+def _is_account(one: Effect) -> bool:
+    """Whether a session tells here when it was and what it did: no two of them tell the same."""
+    if one.session is None or one.namespace != COORDINATION:
+        return False
+    return one.key in [own_key(one.session, name) for name in _ACCOUNTS]
