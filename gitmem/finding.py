@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 from gitmem.entries import Entry
 from gitmem.errors import CorruptValueError, InvalidValueError, StorageError
 from gitmem.globs import compile_glob
-from gitmem.keys import REASONING_BANK
 from gitmem.reader import Reader
 from gitmem.vault import Unreadable
 
@@ -27,8 +26,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Hit", "Ranked", "find", "rank"]
 
-RANKED = (REASONING_BANK,)
-"""The namespaces in which `rank` can be asked."""
 SNIPPET = 160
 """About how many characters of a value are shown around its marks."""
 
@@ -109,12 +106,12 @@ def find(
 
 def rank(reader: Reader, text: str, *, namespace: str, glob: str | None, limit: int) -> list[Ranked]:
     """The entries with any word of a question, by stem, best first; see `View.rank`."""
-    from gitmem.index.text import STEMS, Bounds
+    from gitmem.index.text import STEMMED, STEMS, Bounds
     from gitmem.index.text_words import any_of, words_of
 
     _check(limit=limit)
-    if namespace not in RANKED:
-        reason = f"questions are answered in {', '.join(RANKED)} alone"
+    if namespace not in STEMMED:
+        reason = f"questions are answered in {', '.join(sorted(STEMMED))} alone"
         raise InvalidValueError(
             f"namespace {namespace!r} is not kept by the stems of its words: {reason}",
             hint="`gitmem find` looks for words in every namespace",
@@ -124,7 +121,7 @@ def rank(reader: Reader, text: str, *, namespace: str, glob: str | None, limit: 
     asked = words_of(text)
     if not asked:
         return []
-    bounds = Bounds(None if (namespace,) == RANKED else namespace, None if glob is None else compile_glob(glob).matches)
+    bounds = Bounds(namespace, None if glob is None else compile_glob(glob).matches)
     found, unreadable = _answers(reader, STEMS, any_of(asked), bounds, 0, limit)
     return [Ranked(entry, score, asked) for entry, score in _entries(reader, found, unreadable)]
 

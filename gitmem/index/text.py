@@ -20,11 +20,11 @@ from gitmem.errors import StorageError
 from gitmem.index import text_tables as tables
 from gitmem.index.asking import Asked
 from gitmem.index.file import IndexFile, is_busy, wait
-from gitmem.index.text_tables import STEMS, WORDS, Bounds, Search
+from gitmem.index.text_tables import STEMMED, STEMS, WORDS, Bounds, Search
 from gitmem.objects import Objects, Oid
 from gitmem.trees import KeyId
 
-__all__ = ["STEMS", "WORDS", "Bounds", "Found", "Search", "TextIndex"]
+__all__ = ["STEMMED", "STEMS", "WORDS", "Bounds", "Found", "Search", "TextIndex"]
 
 _PATIENCE, _PAUSE = 100, 500  # so often we wait, so many milliseconds: somebody fills tables that we want filled, too
 

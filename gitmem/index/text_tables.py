@@ -42,14 +42,15 @@ create virtual table stems using fts5({", ".join(PARTS)}, content='', {STEMS_TOK
 """
 
 class Search(NamedTuple):
-    """A table of words, and how it tells how well a document answers."""
+    """A table of words, how it tells how well a document answers, and whose documents it holds (None: everybody's)."""
 
     table: str
     score: str
+    namespaces: frozenset[str] | None = None
 
 
 WORDS = Search("words", f"-bm25(words, {KEY_WEIGHT}, 1.0)")
-STEMS = Search("stems", f"-bm25(stems, {', '.join(str(WEIGHTS[part]) for part in PARTS)})")
+STEMS = Search("stems", f"-bm25(stems, {', '.join(str(WEIGHTS[part]) for part in PARTS)})", STEMMED)
 
 _BEST = "select rowid, {score} as score from {table} where {table} match :question order by score desc limit :most"
 _NAMED = "select namespace, key from documents where id = ?"
@@ -77,6 +78,10 @@ class Bounds(NamedTuple):
         named, tested = self.namespace is not None, self.wanted is not None
         return " and namespace = :namespace" * named + " and wanted(key)" * tested
 
+    def take_all(self, search: Search) -> bool:
+        """Whether every document of the table will do."""
+        return self.wanted is None and (self.namespace is None or search.namespaces == frozenset({self.namespace}))
+
 
 Row = tuple[str, str, float]
 
@@ -95,7 +100,7 @@ def best(db: sqlite3.Connection, search: Search, question: str, bounds: Bounds, 
     Where any document will do, only the best are looked up, unless the last of them has equals.
     """
     arguments = {"question": question, "namespace": bounds.namespace, "most": most + 1, "least": -inf}
-    if bounds == (None, None):
+    if bounds.take_all(search):  # a quarter quicker than asking each for its namespace
         rows = db.execute(_BEST.format(**search._asdict()), arguments).fetchall()
         if most == 0 or len(rows) <= most or rows[most][1] < rows[most - 1][1]:
             return _named(db, rows[:most])
