@@ -332,3 +332,6 @@ def test_a_shell_completes_keys() -> None:
     assert [one.value for one in shell.get_completions(["-n", "x", "retrieve"], "sw")] == ["swarm/a"]
     assert [one.value for one in shell.get_completions(["retrieve"], "sw")] == ["swarm/b"]
     assert "namespaces" in [one.value for one in shell.get_completions([], "na")]
+    gitmem("store", "c", "1", "--session", "docs")
+    for words in (["undo"], ["session", "show"], ["session", "compare", "docs"]):
+        assert [one.value for one in shell.get_completions(words, "do")] == ["docs"]

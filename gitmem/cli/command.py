@@ -219,3 +219,15 @@ def keys_like(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[s
         return reading(ctx.ensure_object(Place)).list(incomplete)[:1000]
     except GitmemError:
         return []
+
+
+def sessions_like(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
+    """The same for sessions, the one that was written last first."""
+    from gitmem.cli.opening import reading
+    from gitmem.errors import GitmemError
+
+    try:
+        facts = reading(ctx.ensure_object(Place)).sessions()
+    except GitmemError:
+        return []
+    return [one.session for one in facts if one.session.startswith(incomplete)][:1000]

@@ -14,12 +14,12 @@ from typing import IO, TYPE_CHECKING, Any
 
 import click
 
-from gitmem.cli.command import Place, family
+from gitmem.cli.command import Place, family, sessions_like
 from gitmem.cli.exchange import write_lines
 from gitmem.cli.failures import Misused
 from gitmem.cli.opening import reading, writing
 from gitmem.cli.output import counted, hint, line, nearest, note, write, write_array, write_json, write_table
-from gitmem.errors import ConflictError, GitmemError, UnknownRevisionError, typed
+from gitmem.errors import ConflictError, UnknownRevisionError, typed
 from gitmem.keys import COORDINATION
 from gitmem.recipes.session import ENDS, RUNNING, Sessions, SessionStatus
 
@@ -29,20 +29,9 @@ if TYPE_CHECKING:
 
 _LISTED = 20
 _NAMED = ", ".join(ENDS)
-
-
-def _sessions_like(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[Any]:
-    """For a shell's completion: the sessions that begin like this, newest first; none if there is no memory here."""
-    try:
-        found = reading(ctx.ensure_object(Place)).sessions()
-    except GitmemError:
-        return []
-    return [one.session for one in found if one.session.startswith(incomplete)]
-
-
 _Decorator = Callable[[Any], Any]
-_ID: _Decorator = click.argument("name", metavar="[ID]", required=False, shell_complete=_sessions_like)
-_THIS: _Decorator = click.argument("name", metavar="ID", shell_complete=_sessions_like)
+_ID: _Decorator = click.argument("name", metavar="[ID]", required=False, shell_complete=sessions_like)
+_THIS: _Decorator = click.argument("name", metavar="ID", shell_complete=sessions_like)
 
 
 @family("session")
@@ -205,8 +194,8 @@ def log(place: Place, as_json: bool, name: str | None, limit: int | None) -> Non
 
 
 @session.verb("compare")
-@click.argument("a", metavar="A", shell_complete=_sessions_like)
-@click.argument("b", metavar="B", shell_complete=_sessions_like)
+@click.argument("a", metavar="A", shell_complete=sessions_like)
+@click.argument("b", metavar="B", shell_complete=sessions_like)
 @click.argument("pattern", metavar="[PATTERN]", required=False)
 @click.option("--exit-code", is_flag=True, help="Exit with 1 if they differ.")
 @click.option("--all", "whole", is_flag=True, help="Every difference, also if there are many.")

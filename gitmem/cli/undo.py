@@ -7,17 +7,17 @@ nothing was written.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from gitmem.cli.command import Place, verb
+from gitmem.cli.command import Place, sessions_like, verb
 from gitmem.cli.failures import EXIT_CODES
 from gitmem.cli.opening import reading, writing
 from gitmem.cli.output import compact, counted, hint, line, note, paint, short, write, write_json
 from gitmem.cli.past import difference
 from gitmem.entries import ABSENT, format_time
-from gitmem.errors import ConflictError, GitmemError, typed
+from gitmem.errors import ConflictError, typed
 
 if TYPE_CHECKING:
     from gitmem.runs.told import UndoConflict, Undone
@@ -27,17 +27,8 @@ _MOST = 30
 _CHOICES = click.Choice(["fail", "keep", "undo"])
 
 
-def _sessions_like(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[Any]:
-    """For a shell's completion: the sessions that begin like this; none if there is no memory here."""
-    try:
-        facts = reading(ctx.ensure_object(Place)).sessions()
-    except GitmemError:
-        return []
-    return [one.session for one in facts if one.session.startswith(incomplete)][:1000]
-
-
 @verb("undo")
-@click.argument("run", metavar="SESSION|REV|A..B", shell_complete=_sessions_like)
+@click.argument("run", metavar="SESSION|REV|A..B", shell_complete=sessions_like)
 @click.option("--keys", metavar="PATTERN", help="Only what the run made of keys that match this glob.")
 @click.option("--dry-run", is_flag=True, help="Tell what would change, and where others wrote since; write nothing.")
 @click.option("--on-conflict", type=_CHOICES, default="fail", show_default=True, metavar="fail|keep|undo", help="Where "
