@@ -19,6 +19,10 @@ import click
 
 Row = Sequence[str]
 
+SIGNS = {"created": "+", "modified": "~", "deleted": "-", "unchanged": "="}
+COLOURS = {"created": "green", "modified": "yellow", "deleted": "red"}
+"""How it is shown what became of a key."""
+
 
 def on_terminal() -> bool:
     """Whether what is printed is read by a person, now."""

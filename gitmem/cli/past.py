@@ -16,6 +16,8 @@ from gitmem.cli.command import Place, keys_like, verb
 from gitmem.cli.failures import Misused
 from gitmem.cli.opening import reading, session_named, writing
 from gitmem.cli.output import (
+    COLOURS,
+    SIGNS,
     compact,
     counted,
     hint,
@@ -36,8 +38,6 @@ if TYPE_CHECKING:
     from gitmem.entries import Change, CommitRecord
     from gitmem.memory import Memory
 
-_COLOURS = {"created": "green", "modified": "yellow", "deleted": "red"}
-_SIGNS = {"created": "+", "modified": "~", "deleted": "-"}
 _RESTORED = {"created": "restored", "modified": "restored"}
 _MOST_CHANGES = 30
 _LIMIT = click.option("--limit", type=click.IntRange(min=0), metavar="N", help="At most so many.")
@@ -115,7 +115,7 @@ def commit_lines(record: CommitRecord) -> str:
 
 
 def _headline(change: Change) -> str:
-    return paint(f"{_SIGNS[change.operation]} {line(change.namespace)} {line(change.key)}", _COLOURS[change.operation])
+    return paint(f"{SIGNS[change.operation]} {line(change.namespace)} {line(change.key)}", COLOURS[change.operation])
 
 
 @verb("diff")

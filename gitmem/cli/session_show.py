@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from gitmem.cli.output import compact, counted, line, on_terminal, paint, short, table
+from gitmem.cli.output import SIGNS, compact, counted, line, on_terminal, paint, short, table
 from gitmem.entries import format_time
 from gitmem.provenance import slug
 
@@ -25,8 +25,6 @@ Rows = Sequence[Sequence[str]]
 
 MOST = 15
 """So many lines of a part are shown unless all are asked for; half of them of those that are seldom long."""
-_COLOURS = {"created": "green", "modified": "yellow", "deleted": "red", "unchanged": None}
-_SIGNS = {"created": "+", "modified": "~", "deleted": "-", "unchanged": "="}
 _STATES = {"running": "cyan", "done": "green", "failed": "red", "interrupted": "red", "abandoned": "magenta"}
 _UNITS = ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 _MOST_AGENTS = 3
@@ -132,7 +130,7 @@ def _counts(made: Report) -> str:
 
 def _change(one: Effect) -> tuple[str, ...]:
     versions = f" ({one.versions} versions)" if one.versions > 1 else ""
-    return f"{_SIGNS[one.operation]} {one.namespace}", one.key, ", ".join(one.agents) + versions
+    return f"{SIGNS[one.operation]} {one.namespace}", one.key, ", ".join(one.agents) + versions
 
 
 def _decided(did: Summary) -> Rows:

@@ -20,7 +20,19 @@ import click
 from gitmem.cli.command import Place, Verb, keys_like, verb
 from gitmem.cli.failures import INTERRUPTED, Misused
 from gitmem.cli.opening import reading
-from gitmem.cli.output import compact, hint, line, note, on_terminal, paint, short, write, write_json, write_table
+from gitmem.cli.output import (
+    COLOURS,
+    compact,
+    hint,
+    line,
+    note,
+    on_terminal,
+    paint,
+    short,
+    write,
+    write_json,
+    write_table,
+)
 from gitmem.cli.recipes import TIMEOUT, tell_value, told_why
 from gitmem.entries import ABSENT, Entry, format_time
 from gitmem.errors import typed
@@ -30,7 +42,6 @@ if TYPE_CHECKING:
     from gitmem.watch.events import Event
     from gitmem.watch.stream import Watch
 
-_COLOURS = {"created": "green", "modified": "yellow", "deleted": "red"}
 _ATTENTIVE = 1.0  # seconds after which it is looked whether anybody still reads what would be printed
 
 
@@ -197,7 +208,7 @@ def _tell_rows(*, named: bool) -> Callable[[list[Event]], None]:
             key = f"{event.namespace} {event.key}" if named else event.key
             value = "-" if event.new is None or event.new.value is ABSENT else compact(event.new.value)
             row = (format_time(event.time), event.agent.ljust(12), event.operation.ljust(8), key.ljust(24), value)
-            write_table([row], [None, "cyan", _COLOURS[event.operation]])
+            write_table([row], [None, "cyan", COLOURS[event.operation]])
 
     return tell
 
