@@ -60,7 +60,8 @@ def cold(ground: Ground) -> Iterator[Figure]:
     for name, command in ways.items():
         answer = subprocess.run(command, stdout=subprocess.PIPE, env=_environment(), check=True).stdout
         assert str(value["note"]).encode() in answer, answer
-        pair = race(lambda command=command: run_program(command), lambda: run_program(click), rounds=5, turns=ground.size(10, 4))
+        turns = ground.size(10, 4)
+        pair = race(lambda command=command: run_program(command), lambda: run_program(click), rounds=5, turns=turns)
         work = f"retrieve, cold process, {'`python -m gitmem`' if name == 'cold-module' else 'the script'}"
         yield compare(name, work, pair, peer='python -c "import click"', limit=1.7)
 
