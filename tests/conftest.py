@@ -21,11 +21,13 @@ settings.load_profile("default")
 Git = Callable[..., str]
 
 
-# A shell's background job inherits these two, and so would every program that a test starts and ends by Ctrl-C.
+# A shell's background job inherits these, under nohup also the last, and so would every program that a test starts and
+# ends by a signal.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
-if hasattr(signal, "SIGQUIT") and signal.getsignal(signal.SIGQUIT) == signal.SIG_IGN:
-    signal.signal(signal.SIGQUIT, signal.SIG_DFL)
+for name in ("SIGQUIT", "SIGHUP"):
+    if hasattr(signal, name) and signal.getsignal(getattr(signal, name)) == signal.SIG_IGN:
+        signal.signal(getattr(signal, name), signal.SIG_DFL)
 
 
 @pytest.fixture(autouse=True)
