@@ -20,7 +20,6 @@ from gitmem.loose import discard, storage_error
 from gitmem.objects import Objects, Oid, TooBig
 from gitmem.place import POLICY_FILE, Place
 from gitmem.policy import DEFAULT_POLICY, MAX_BYTES, ROOT_BYTES, Policy, parse_policy, too_long
-from gitmem.provenance import check_name
 from gitmem.refs import Refs, branch_ref
 
 _ACTIVE = "session"
@@ -112,6 +111,8 @@ class Repository:
 
         A file that names none, which nothing of gitmem writes, is told of by a warning.
         """
+        from gitmem.provenance import check_name  # a retrieve does without
+
         path = self.local / _ACTIVE
         try:
             with open(path, encoding="utf-8", errors="surrogateescape") as file:

@@ -12,6 +12,8 @@ from gitmem.branches import Merge, Record
 from tests.conftest import Clock
 from tests.foreign import File, commit_files, paths_of, run_git
 
+_UNLUCKY = 30
+
 
 class Fork(NamedTuple):
     """One memory and two branches of it: `one` is ann's, `two` is bob's."""
@@ -43,6 +45,8 @@ class Fork(NamedTuple):
         """Write on until one (0) or two (1) has the lower id: a merge is a function of its parents by id."""
         for number in count():
             self.one.store("salt", number)
+            if number >= _UNLUCKY:  # the other's id is near an end of all ids
+                self.two.store("pepper", number)
             if (self.one.snapshot > self.two.snapshot) == lower:
                 return
 

@@ -254,7 +254,7 @@ def test_strange_names_are_kept_exactly(memory: Memory, git: Git) -> None:
         entry = memory.bind(agent=name, session=name).store("k", number, write_id=name)
         assert (entry.agent, entry.session) == (name, name)
         headers, trailers = plain(git, memory)
-        assert [line.split(" ")[0] for line in headers] == ["tree", "parent", "author", "committer"]
+        assert [line.split(" ")[0] for line in headers] == ["tree", "parent", "author", "committer", "gitmem-nonce"]
         assert (trailers["Agent"], trailers["Session"], trailers["Write-Id"]) == (name, name, name)
         assert sorted(trailers) == ["Agent", "Session", "Write-Digest", "Write-Id"]
         assert memory.log(session=name)[0].revision == entry.revision
