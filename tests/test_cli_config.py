@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
 
 from gitmem import InvalidValueError, Memory
-from gitmem.cli import front
 from gitmem.policy import SETTINGS, Policy
+from tests.commands import gitmem
 
 
 @pytest.fixture(autouse=True)
@@ -23,10 +22,6 @@ def _in_an_empty_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None
 def memory() -> Any:
     with Memory.open(durability="fast", agent="planner") as opened:
         yield opened
-
-
-def gitmem(*argv: str, **options: Any) -> Result:
-    return CliRunner().invoke(front, argv, catch_exceptions=False, **options)
 
 
 def toml(memory: Memory, git: Any) -> str:

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
 
 from gitmem import Memory
-from gitmem.cli import front
+from tests.commands import gitmem
 from tests.foreign import commit_files
 from tests.terminal import Terminal
 
@@ -24,10 +22,6 @@ def memory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Memory:
     memory.store("notes/refresh", "tokens are refreshed every [15] minutes", namespace="coordination")
     memory.store("plan", "no such words", namespace="captains-log")
     return memory
-
-
-def gitmem(*argv: str, **options: Any) -> Result:
-    return CliRunner().invoke(front, argv, catch_exceptions=False, **options)
 
 
 def test_into_a_pipe_marks_are_brackets() -> None:

@@ -9,16 +9,14 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import click
 import pytest
-from click.testing import CliRunner, Result
 
 from gitmem import Memory
-from gitmem.cli import front
 from gitmem.cli.journal import journal
 from gitmem.recipes.journal import NAMESPACE
+from tests.commands import gitmem
 from tests.house.blueprint import TOP
 
 OLD = "journal:2025-11-17-11:30:00"
@@ -35,10 +33,6 @@ def memory() -> Iterator[Memory]:
     with Memory.open(".", agent="planner", durability="fast") as memory:
         memory.store(OLD, {"type": "decision", "content": "Three\nphases", "author": "human"}, namespace=NAMESPACE)
         yield memory
-
-
-def gitmem(*argv: str, **options: Any) -> Result:
-    return CliRunner().invoke(front, argv, catch_exceptions=False, **options)
 
 
 def test_every_command_of_the_journal_speaks_json_and_knows_where_and_who() -> None:

@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
 
 from gitmem import Memory
-from gitmem.cli import front
+from tests.commands import gitmem
 from tests.terminal import Terminal
 
 KEY = "pattern/auth/jwt"
@@ -20,10 +19,6 @@ KEY = "pattern/auth/jwt"
 def _as_ann_in_an_empty_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("GITMEM_AGENT", "ann")
-
-
-def gitmem(*argv: str, **options: Any) -> Result:
-    return CliRunner().invoke(front, argv, catch_exceptions=False, **options)
 
 
 def pattern(*argv: str, **options: Any) -> str:

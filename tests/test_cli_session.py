@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
 
 from gitmem import Memory, UnknownRevisionError
-from gitmem.cli import front
 from gitmem.exchange import export
 from gitmem.recipes import Gate, Sessions
 from gitmem.runs.naming import Whole
 from gitmem.workflow.workplace import Workplace
+from tests.commands import gitmem
 from tests.foreign import commit_files, run_git
 from tests.terminal import Terminal
 
@@ -24,10 +23,6 @@ from tests.terminal import Terminal
 def _as_ann_in_an_empty_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("GITMEM_AGENT", "ann")
-
-
-def gitmem(*argv: str, **options: Any) -> Result:
-    return CliRunner().invoke(front, argv, catch_exceptions=False, **options)
 
 
 def done(*argv: str, **options: Any) -> str:

@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
 
 from gitmem import Memory
-from gitmem.cli import front
+from tests.commands import gitmem
 from tests.house.test_startup import HEAVY, loaded_by
 
 READER = ("--agent", "reader", "--session", "s-1")
@@ -30,10 +29,6 @@ def memory() -> Any:
         opened.store("plan", "good")
         opened.store("plan", "bad")
         yield opened
-
-
-def gitmem(*argv: str, **options: Any) -> Result:
-    return CliRunner().invoke(front, argv, catch_exceptions=False, **options)
 
 
 def told(memory: Memory) -> list[tuple[str, str, str, int | None]]:
